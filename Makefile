@@ -1,0 +1,49 @@
+# make demo | test | lint | bench | clean        PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+# Two installs into one .venv at a time would break it, so -j changes nothing here.
+.NOTPARALLEL:
+
+# exec puts gridq in the shell's place: make hands a SIGTERM to its own child only, and a shell would keep it.
+demo: .venv/demo.stamp
+	@exec $(BIN)/gridq demo
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check gridq tests examples benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/demo.stamp
+	@exec $(BIN)/python benchmarks/throughput.py
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "expected Python 3.11 or newer as $(PYTHON), got: $$($(PYTHON) --version 2>&1)" >&2; \
+	    echo "hint: make PYTHON=python3.12, or whichever newer one there is" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/demo.stamp: .venv/python.stamp pyproject.toml
+	@echo "installing gridq into .venv"
+	@$(INSTALL) --editable '.[local,examples]'
+	@touch $@
+
+# The extra `test` has all that the demo needs.
+.venv/test.stamp: .venv/python.stamp pyproject.toml
+	@echo "installing gridq and the tools for its tests into .venv"
+	@$(INSTALL) --editable '.[test]'
+	@touch .venv/demo.stamp $@

@@ -1,0 +1,53 @@
+"""gridq: Celery on Redis, made to understand GPUs.
+
+    from gridq import app
+
+    @app.task(gpu=True, vram="12GiB")
+    def train(dataset): ...
+
+    train.delay("mnist")
+
+The house, from the ground up (imports point down only):
+
+    errors, units        what went wrong, and 8GiB and 15s
+    config               typed settings; the only reader of the environment
+    needs, queues        what a task asks for, and where it waits
+    gpu/                 what the hardware says
+    store/               what the cluster remembers: the only door to Redis
+    placement/           which GPU
+    broker/              how messages move
+    worker/              what runs inside a Celery worker
+    task, application    what an app is made of
+    cli/                 what people type
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from gridq.application import install as install
+    from gridq.task import GpuTask as GpuTask
+
+    app: Celery
+
+__version__ = "0.1.0"
+__all__ = ["GpuTask", "__version__", "app", "install"]
+
+
+def __getattr__(name: str) -> Any:
+    """Importing gridq imports neither Celery nor Redis; what needs them comes when it is asked for."""
+    if name == "app":
+        from gridq.application import build
+
+        value: Any = build()
+    elif name == "install":
+        from gridq.application import install as value
+    elif name == "GpuTask":
+        from gridq.task import GpuTask as value
+    else:
+        raise AttributeError(f"module 'gridq' has no attribute {name!r}")
+    globals()[name] = value
+    return value

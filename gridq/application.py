@@ -1,0 +1,157 @@
+"""The composition root: settings become a Celery app that knows GPUs.
+
+(Not called app.py: importing a module `gridq.app` would hide the app `gridq.app` that people import.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from celery import Celery
+from celery.app.defaults import NAMESPACES, flatten
+
+from gridq import config
+from gridq.broker.address import find_address
+from gridq.broker.connection import AMQP, open_client
+from gridq.broker.fleet import Fleet
+from gridq.broker.router import Router
+from gridq.config import Settings
+from gridq.errors import InstallError
+from gridq.queues import CPU, EXCHANGE
+from gridq.task import GpuTask
+from gridq.urls import default_backend
+from gridq.worker import STEPS, connect_signals
+
+#: What gridq's promises stand on; set whatever the app says.
+REQUIRED = {
+    # A worker claims only what it can start now.
+    "worker_prefetch_multiplier": 1,
+    # What runs is counted by the holder, also after a reconnect; Celery's own counting would come on top.
+    "worker_enable_prefetch_count_reduction": False,
+    # A lost connection does not end a task; a lost lease does.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+}
+
+#: What most apps want; an app's own settings win.
+DEFAULTS = {
+    "task_acks_late": True,
+    "task_default_queue": CPU,
+    "task_default_exchange": EXCHANGE,
+    "task_default_routing_key": CPU,
+    "broker_connection_retry_on_startup": True,
+}
+
+
+def build(settings: Settings | None = None) -> Celery:
+    """The packaged app, `gridq.app`: its tasks are in the modules that the settings name."""
+    settings = settings or config.load()
+    app = Celery("gridq", include=list(settings.tasks))
+    install(app, settings)
+    return app
+
+
+def install(app: Celery, settings: Settings | None = None) -> Celery:
+    """Make a Celery app of one's own GPU-aware. Call it right after creating the app.
+
+    Args:
+        app: the app; its own configuration wins over gridq's wherever gridq's promises do not depend on it.
+        settings: by default those of gridq.yaml and the environment.
+
+    Returns:
+        The same app.
+
+    Raises:
+        InstallError: when the app has been used already, or has a task class that is no GpuTask.
+        ConfigError: for wrong settings.
+    """
+    settings = settings or config.load()
+    _check_unused(app)
+    _check_names()
+    app.gridq_settings = settings
+    app.amqp_cls = AMQP
+    app.task_cls = GpuTask if app.task_cls == Celery.task_cls else app.task_cls
+    app.user_options["worker"].update(_worker_options())
+    app.steps["worker"].update(STEPS)
+    connect_signals(app, settings)
+    if app.configured:
+        _configure(app, settings)
+    else:
+        app.on_after_configure.connect(_on_configured(app, settings), weak=False)
+    return app
+
+
+def _check_unused(app: Celery) -> None:
+    if hasattr(app, "gridq_settings"):
+        raise InstallError("gridq.install(app) was called twice on the same app")
+    used = [name for name in ("amqp", "Task") if name in vars(app)]
+    if used:
+        raise InstallError(
+            f"gridq.install(app) came too late: the app has already made its {' and '.join(used)}",
+            hint="call it right after Celery(...), before tasks are called",
+        )
+    task_class = app.task_cls
+    if task_class != Celery.task_cls and not (isinstance(task_class, type) and issubclass(task_class, GpuTask)):
+        raise InstallError(
+            f"expected the app's task_cls to be a gridq.GpuTask, got {task_class!r}",
+            hint="class MyTask(gridq.GpuTask): …",
+        )
+
+
+def _check_names() -> None:
+    """Celery takes any setting and ignores what it does not know: a typo of ours would go unnoticed."""
+    known = {name for name, _ in flatten(NAMESPACES)}
+    unknown = (REQUIRED.keys() | DEFAULTS.keys()) - known
+    if unknown:
+        raise InstallError(f"this Celery does not know the settings {sorted(unknown)}", hint="pip install -U celery")
+
+
+def _on_configured(app: Celery, settings: Settings) -> Callable[..., None]:
+    def configured(**_: Any) -> None:
+        _configure(app, settings)
+
+    return configured
+
+
+def _configure(app: Celery, settings: Settings) -> None:
+    conf = app.conf
+    conf.update({name: value for name, value in DEFAULTS.items() if not conf.value_set_for(name)})
+    conf.update(REQUIRED)
+    broker = settings.broker_url or find_address(settings.runtime_dir)
+    if broker and not conf.broker_url:
+        conf.broker_url = broker
+    if conf.broker_url and not conf.result_backend:
+        conf.result_backend = settings.result_backend or default_backend(conf.broker_url)
+    if settings.sentinel_master:
+        for name in ("broker_transport_options", "result_backend_transport_options"):
+            conf[name] = {"master_name": settings.sentinel_master} | dict(conf.get(name) or {})
+    fleet = Fleet(lambda: open_client(app), max_age=settings.snapshot_age)
+    conf.task_routes = (Router(settings, fleet), *_routes(conf.task_routes))
+
+
+def _routes(routes: Any) -> tuple[Any, ...]:
+    """The app's own routes as a sequence; Celery takes one, or several."""
+    if routes is None:
+        return ()
+    return tuple(routes) if isinstance(routes, list | tuple) else (routes,)
+
+
+def _worker_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ["--gpu"],
+            help="gridq: take this GPU, by index or UUID, instead of the first free one.",
+        ),
+        click.Option(
+            ["--gpus", "gpu_count"],
+            type=click.IntRange(1, 64),
+            default=1,
+            show_default=True,
+            help="gridq: take this many GPUs, for tasks that ask for gpus=N.",
+        ),
+        click.Option(
+            ["--probe"],
+            help="gridq: which GPUs there are, as in the setting `gpus`: auto, nvml, or simulated ones (sim:4x24GiB).",
+        ),
+    ]

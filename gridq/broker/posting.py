@@ -1,0 +1,64 @@
+"""From a message that Celery wrote to what put.lua needs to know of it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from kombu.utils.json import dumps
+
+from gridq.placement.decision import Decision
+from gridq.queues import is_constrained
+from gridq.store.claims import Posting
+
+#: The message header that carries the needs, and the property that carries the router's decision to the transport.
+HEADER = "gridq"
+DECISION = "gridq_decision"
+
+#: The property that tells two tries to publish the same message from two messages. kombu tries again with the same
+#: properties, and redis-py with the same command; put.lua does nothing the second time.
+PUT = "gridq_put"
+
+
+def is_task(message: dict[str, Any]) -> bool:
+    """Whether this is a task, not a reply or an event."""
+    headers = message.get("headers") or {}
+    return "task" in headers and "id" in headers
+
+
+def seconds_until(eta: object) -> float:
+    """Seconds until an ISO 8601 time by this machine's clock, as by the clock of whoever wrote it; 0 for none."""
+    if not isinstance(eta, str):
+        return 0.0
+    try:
+        due = datetime.fromisoformat(eta)
+    except ValueError:
+        return 0.0
+    return max(0.0, (due if due.tzinfo else due.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())
+
+
+def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
+    """The posting of one task message; takes the router's decision out of the message."""
+    headers, properties = message["headers"], message["properties"]
+    decision: Decision | None = properties.pop(DECISION, None)
+    needs = headers.get(HEADER) or {}
+    delivery = properties.setdefault(PUT, uuid4().hex)
+    record = {"name": headers["task"], "priority": str(properties.get("priority", ""))}
+    if needs:
+        record["needs"] = json.dumps(needs)
+    if decision is not None:
+        record["placement"] = decision.text
+    return Posting(
+        raw=dumps(message),
+        queue=queue,
+        suffix=suffix,
+        bytes=int(needs.get("vram", 0)),
+        candidates=decision.candidates if decision else (),
+        delay=seconds_until(headers.get("eta")),
+        delivery=delivery,
+        constrained=is_constrained(queue),
+        task_id=headers["id"],
+        record=record,
+    )

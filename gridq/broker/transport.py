@@ -1,0 +1,289 @@
+"""kombu's Redis transport, with claims: a message is popped and written down as held in one atomic step.
+
+A worker's task channel alternates between a look (claim.lua, answered at once) and a nap (BLPOP on its own wake list,
+one second at most, or until the next delayed message is due). All other channels (replies, remote control, consumers
+of other programs) stay as kombu made them. Every task message that is published goes through put.lua.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from queue import Empty
+from time import monotonic
+from typing import Any
+
+from kombu.log import get_logger
+from kombu.transport import redis as stock
+from kombu.transport import virtual
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
+
+from gridq.broker.holder import Held, Holder
+from gridq.broker.posting import is_task, posting_of, seconds_until
+from gridq.queues import vram_ceiling
+from gridq.store import claims
+from gridq.store.claims import Identity, Offer, Outcome
+from gridq.store.client import Client, NoScriptError, ServerError
+
+logger = get_logger(__name__)
+
+#: What a task channel asked Redis last: for a task, or to be woken.
+_LOOK, _NAP = "look", "nap"
+
+
+class ClaimQoS(virtual.QoS):
+    """Acknowledges by claim id, and lets a channel look for tasks only while its worker has a free slot."""
+
+    def __init__(self, channel: Any, prefetch_count: int, holder: Holder) -> None:
+        super().__init__(channel, prefetch_count)
+        self.holder = holder
+
+    @property
+    def free_slots(self) -> int:
+        """How many tasks the worker could start now; what it holds survives a reconnect, so it is counted there."""
+        return max(0, (self.prefetch_count or 2**16) - len(self.holder.held))
+
+    def can_consume(self) -> bool:
+        return self.free_slots > 0
+
+    def ack(self, delivery_tag: str) -> None:
+        self.holder.ack(delivery_tag)
+        super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        if requeue:
+            self.holder.release(delivery_tag)
+        else:
+            self.holder.note(delivery_tag, Outcome("dead", "rejected by its worker"))
+            self.holder.ack(delivery_tag)
+        super().ack(delivery_tag)
+
+    def restore_unacked(self) -> list[Any]:
+        """A closed connection says nothing about the tasks that run: they stay claimed."""
+        return []
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        self._on_collect.cancel()
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """No visibility timeout: a task may run for a week."""
+
+
+#: Mixed into classes of kombu, whose attributes it uses.
+_Mixed: Any = object
+
+
+class Claiming(_Mixed):
+    """The part of a channel that claims; mixed into kombu's Redis and Sentinel channels."""
+
+    holder: Holder | None = None
+    identity: Identity | None = None
+    _claim = ""
+    _nap = 0.0
+    _asked: str | None = None
+    _script_unknown = False
+    _commands: tuple[Any, Any, Client] | None = None
+
+    @property
+    def store(self) -> Client:
+        """Commands on this channel's pool, one client for the pool's whole life."""
+        return self._clients()[1]
+
+    def _clients(self) -> tuple[Any, Client]:
+        pool = self.pool
+        if self._commands is None or self._commands[0] is not pool:
+            client = self._create_client()
+            self._commands = (pool, client, Client(pool, self.global_keyprefix))
+        return self._commands[1:]
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        # kombu builds a new redis.Redis for every command, a fifth of the time of a publish.
+        yield client or self._clients()[0]
+
+    # -- publishing
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if not is_task(message):
+            super()._put(queue, message, **kwargs)
+            return
+        suffix = self._q_for_pri("", self._get_message_priority(message))
+        posting = posting_of(queue, suffix, message)
+        batch = kwargs.get("_publish_batch")
+        if batch is not None:
+            batch.add("eval", *claims.put_command(posting, self.global_keyprefix))
+        else:
+            claims.put(self.store, posting)
+
+    # -- claiming
+
+    def hold_for(self, holder: Holder) -> None:
+        """Look for tasks for this worker from now on."""
+        # One identity per channel, not per process: a dead channel's connection may still eat its wake tokens.
+        self.identity = Identity(holder.worker, f"{holder.worker}:{secrets.token_hex(4)}")
+        self.holder = holder
+        self._qos = ClaimQoS(self, self.qos.prefetch_count, holder)
+        holder.attach(self)
+
+    @property
+    def is_napping(self) -> bool:
+        """Whether the channel found nothing and waits to be woken."""
+        return self._asked == _NAP and bool(self._in_poll)
+
+    @property
+    def suffixes(self) -> list[str]:
+        """What stands behind a queue's name for each priority step, the most urgent first."""
+        return [self._q_for_pri("", step) for step in self.priority_steps]
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if self.holder is None:
+            super()._brpop_start(timeout)
+            return
+        queues = self.active_queues
+        if not queues:
+            return
+        offer = None if self._nap else self._offer(self.holder, queues)
+        connection = self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        assert self.identity is not None
+        if offer is None:
+            self._asked = _NAP
+            wake = f"{self.global_keyprefix}gridq:wake:{self.identity.consumer}"
+            connection.send_command("BLPOP", wake, f"{self._nap or self.brpop_timeout:.3f}")
+            return
+        self._asked = _LOOK
+        self._claim = self.holder.next_claim()
+        command = claims.claim_command(self.identity, self._claim, offer, self.suffixes, self.global_keyprefix)
+        connection.send_command(*(claims.without_sha(command) if self._script_unknown else command))
+        return
+
+    def _offer(self, holder: Holder, queues: list[str]) -> Offer | None:
+        """What the worker can take now. While its gate is shut, what was placed on it goes to others."""
+        offer = holder.offer(queues, self.qos.free_slots)
+        if offer is None or holder.worker not in offer.queues:
+            assert self.identity is not None
+            claims.retire(self.store, self.identity, self.suffixes)
+        return offer
+
+    def _brpop_read(self, **options: Any) -> bool:
+        if self._asked is None:
+            # Celery may have consumed replies on this channel before it became the task channel.
+            return bool(super()._brpop_read(**options))
+        try:
+            found = self._read_reply(**options)
+        finally:
+            self._in_poll = self._asked = None
+            self._flush_brpop_reauth()
+        if found is None:
+            raise Empty()
+        self._hand_out(*found)
+        return True
+
+    def _read_reply(self, **options: Any) -> tuple[str, bytes] | None:
+        """The message that was claimed, or None after an empty look, a nap or a refusal."""
+        connection = self.client.connection
+        napping, self._nap = self._asked == _NAP, 0.0
+        try:
+            reply = self.client.parse_response(connection, "BLPOP" if napping else "EVALSHA", **options)
+        except NoScriptError:
+            self._script_unknown = True
+            return None
+        except self.connection_errors:
+            connection.disconnect()
+            raise
+        except self.ResponseError as error:
+            logger.error("Redis refused to hand out a task, the next try is in a second: %s", error)
+            self._nap = 1.0
+            return None
+        if napping:
+            return None
+        self._script_unknown = False
+        assert self.holder is not None
+        learnt = self.holder.learn_queues(int(reply[2]))
+        if reply[0]:
+            return bytes_to_str(reply[0]), reply[1]
+        if not learnt:
+            self._nap = float(self.brpop_timeout)
+            due_ms = int(reply[1])
+            if due_ms >= 0:
+                self._nap = min(self._nap, max(0.001, due_ms / 1000))
+        return None
+
+    def _hand_out(self, queue: str, raw: bytes) -> None:
+        holder, claim = self.holder, self._claim
+        assert holder is not None
+        if not self.active_queues:
+            holder.release(claim)
+            return
+        try:
+            payload = loads(bytes_to_str(raw))
+            properties, headers = payload["properties"], payload.get("headers") or {}
+        except (ValueError, TypeError, KeyError) as error:
+            logger.error("dropped a message of queue %s that is no kombu message: %s", queue, error)
+            holder.note(claim, Outcome("dead", f"not a kombu message: {error}"))
+            holder.ack(claim)
+            return
+        if (wait := seconds_until(headers.get("eta"))) > 0:
+            claims.postpone(self.store, holder.worker, claim, wait)
+            return
+        if headers.get("eta"):
+            headers["eta"] = None  # It was waited for in Redis; Celery need not look at its own clock again.
+        properties["delivery_tag"] = claim
+        needs = headers.get("gridq") or {}
+        holder.held[claim] = Held(
+            str(properties.get("correlation_id", "")), int(needs.get("vram", vram_ceiling(queue)))
+        )
+        callbacks = self.connection._callbacks
+        # Queues that workers find by themselves have no consumer of their own; all share one callback.
+        consumer = queue if queue in callbacks else self.active_queues[0]
+        self.connection._deliver(payload, consumer)
+
+    # -- stopping
+
+    def _basic_cancel(self, consumer_tag: str) -> Any:
+        result = super()._basic_cancel(consumer_tag)
+        if self.holder is not None and not self.active_queues:
+            self._stop_looking()
+        return result
+
+    def close(self) -> None:
+        if self.holder is not None:
+            self._stop_looking()
+        super().close()
+
+    def _stop_looking(self) -> None:
+        """Give back what is on its way here, so that nothing waits for a consumer that is gone."""
+        assert self.holder is not None and self.identity is not None
+        try:
+            if self._in_poll and self._asked == _LOOK:
+                if self._read_reply() is not None:
+                    self.holder.release(self._claim)
+            elif self._in_poll:
+                self.client.connection.disconnect()
+            claims.retire(self.store, self.identity, self.suffixes)
+        except (ServerError, OSError, *self.connection_errors) as error:
+            logger.debug("could not say goodbye to Redis, which finds out by itself: %s", error)
+        finally:
+            self._in_poll = self._asked = None
+
+
+class Channel(Claiming, stock.Channel):
+    """A channel to one Redis server."""
+
+
+class SentinelChannel(Claiming, stock.SentinelChannel):
+    """A channel to whichever server Sentinel calls the master."""
+
+
+class Transport(stock.Transport):
+    """redis:// and rediss://"""
+
+    Channel = Channel
+
+
+class SentinelTransport(stock.SentinelTransport):
+    """sentinel://"""
+
+    Channel = SentinelChannel

@@ -1,0 +1,37 @@
+"""The entry points: the console script `gridq`, and the command that Celery mounts under its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from gridq import __version__
+from gridq.cli.group import Gridq
+from gridq.cli.session import Session
+
+#: Celery's own option is named the same, so people know it.
+_HELP_A = "An app of your own, as Celery's -A takes it. Default: gridq's, whose tasks the setting `tasks` names."
+
+
+@click.group(cls=Gridq, name="gridq", epilog="Example:  gridq demo")
+@click.option("-A", "--app", "spec", metavar="APP", default="gridq", help=_HELP_A)
+@click.option("--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A gridq.yaml.")
+@click.version_option(__version__, prog_name="gridq")
+@click.pass_context
+def main(context: click.Context, spec: str, file: Path | None) -> None:
+    """Celery on Redis, made to understand GPUs."""
+    if file is not None:
+        # In the environment, so that the workers that `up` starts read it too.
+        os.environ["GRIDQ_CONFIG"] = str(file.absolute())
+    context.obj = Session(spec)
+
+
+@click.group(cls=Gridq, name="gridq", epilog="Example:  celery -A gridq gridq status")
+@click.pass_context
+def celery_command(context: click.Context) -> None:
+    """GPUs: status, gpus, health, explain, up and more."""
+    spec = context.parent.params.get("app") if context.parent else None
+    # Celery hands on the app itself where a program starts it from within.
+    context.obj = Session(spec if isinstance(spec, str) else "gridq", context.obj.app if spec else None)

@@ -1,0 +1,96 @@
+"""The group of commands: each is imported when it is asked for, and errors are told in one way."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import IO, Any, NoReturn
+
+import click
+
+from gridq.errors import BrokerError, GridqError
+
+#: Command → module in this package, and what `gridq --help` says of it: importing them all would make it slow.
+COMMANDS = {
+    "up": ("up", "Start all of this machine: broker, GPU workers, CPU worker."),
+    "demo": ("demo", "Watch a search run on GPUs, real or simulated, and leave nothing behind."),
+    "status": ("status", "Broker, workers, queues, GPUs: is all well?"),
+    "gpus": ("gpus", "One line per GPU: memory, load, temperature, verdict."),
+    "health": ("health", "One line per node, the lightest first."),
+    "explain": ("explain", "Where a task is, and why."),
+    "config": ("config", "Show the settings and where they came from, or check a file."),
+}
+
+#: As shells say of a program that Ctrl-C ended.
+INTERRUPTED = 130
+
+
+class Failure(click.ClickException):
+    """A GridqError on its way to the terminal."""
+
+    exit_code = 1
+
+    def __init__(self, error: GridqError) -> None:
+        super().__init__(error.message)
+        self.hint = error.hint
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the error, and what to do about it on a line of its own."""
+        click.echo(f"{click.style('error:', fg='red')} {self.message}", file=file, err=True)
+        if self.hint:
+            click.echo(f"{click.style('hint:', fg='cyan')} {self.hint}", file=file, err=True)
+
+
+class NoBrokerFailure(Failure):
+    """There is no broker: a status of its own, so that scripts can tell it from a sick GPU."""
+
+    exit_code = 2
+
+
+class WrongCommandFailure(Failure):
+    """There is no such command; the status is the one that click has for wrong command lines."""
+
+    exit_code = 2
+
+
+class Gridq(click.Group):
+    """Commands by name, loaded late, with did-you-mean."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table, which is the order in which people need them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, its module imported."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"gridq.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands for --help, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's, but an unknown command is met with the nearest known one."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            _unknown(args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; every GridqError becomes two lines on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except GridqError as error:
+            raise (NoBrokerFailure if isinstance(error, BrokerError) else Failure)(error) from error
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+def _unknown(name: str) -> NoReturn:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "see gridq --help"
+    raise WrongCommandFailure(GridqError(f"expected a command ({', '.join(COMMANDS)}), got {name!r}", hint=hint))

@@ -1,0 +1,106 @@
+"""`gridq status`: is all well?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gridq.cli import gpus
+from gridq.cli.cluster import Cluster, look
+from gridq.cli.look import Column, console, count, emit_json, headed, table
+from gridq.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from gridq.cli.interrupts import Interrupts
+
+_QUEUES = (
+    Column("queue", lambda row: row["name"]),
+    Column("waiting", lambda row: str(row["waiting"]), right=True),
+    Column("workers that look into it", lambda row: str(row["consumers"]), right=True),
+)
+_ALWAYS = ("cpu", "gpu")
+_REFRESH = 1.0
+
+
+@click.command(name="status", epilog="Example:  gridq status --watch")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@click.pass_context
+@pass_session
+def command(session: Session, context: click.Context, as_json: bool, watch: bool) -> None:
+    """Broker, workers, queues, GPUs: is all well?
+
+    Exit status: 0 all is well, 1 something is not (it says what), 2 there is no broker.
+    """
+    if watch and as_json:
+        raise click.UsageError("expected --json or --watch, got both")
+    with session.store() as client:
+        url = session.broker_url or ""
+        if watch:
+            from gridq.cli.interrupts import Interrupts
+
+            with Interrupts() as interrupts:
+                _watch(lambda: look(client, url), interrupts)
+            return
+        cluster = look(client, url)
+    if as_json:
+        emit_json(cluster.to_dict())
+    else:
+        out = console()
+        out.print(render(cluster, out.width))
+    context.exit(1 if cluster.problems else 0)
+
+
+def _watch(take: Callable[[], Cluster], interrupts: Interrupts) -> None:
+    from rich.live import Live
+
+    out = console()
+    if not out.is_terminal:
+        # A pipe wants every picture, not the last one.
+        while not interrupts.wait(_REFRESH):
+            out.print(render(take(), out.width))
+        return
+    with Live(console=out, auto_refresh=False, screen=True) as live:
+        while True:
+            live.update(Group(render(take(), out.width), Text("\nCtrl-C ends this", style="dim")), refresh=True)
+            if interrupts.wait(_REFRESH):
+                return
+
+
+def render(cluster: Cluster, width: int) -> RenderableType:
+    """The whole listing for a terminal of this width."""
+    parts: list[RenderableType] = [_head(cluster)]
+    if cluster.gpus:
+        parts += ["", table(gpus.COLUMNS, cluster.gpus, width)]
+    queues = [row for row in cluster.queues if row["waiting"] or row["name"] in _ALWAYS]
+    if queues:
+        parts += ["", table(_QUEUES, queues, width)]
+    parts += ["", *_closing(cluster)]
+    return Group(*parts)
+
+
+def _head(cluster: Cluster) -> Group:
+    broker = cluster.broker
+    running = sum(len(row["running"]) for row in cluster.workers)
+    waiting = sum(row["waiting"] for row in cluster.queues)
+    nodes = len({row["node"] for row in cluster.workers})
+    tasks = f"{running} running · {waiting} waiting · {cluster.delayed} delayed"
+    where = f"{count(len(cluster.workers), 'worker')} on {count(nodes, 'node')}, {count(len(cluster.gpus), 'GPU')}"
+    return Group(
+        headed("broker", f"{broker['url']} · {broker['version']} · {broker['latency'] * 1000:.1f}ms"),
+        headed("workers", where),
+        headed("tasks", tasks),
+    )
+
+
+def _closing(cluster: Cluster) -> list[RenderableType]:
+    if not cluster.problems:
+        return [Text("all is well", style="green")]
+    lines: list[RenderableType] = [Text(f"! {problem}", style="red") for problem in cluster.problems]
+    if not cluster.workers:
+        lines.append(Text("hint: gridq up starts the workers of this machine", style="dim"))
+    return lines

@@ -1,0 +1,142 @@
+"""`gridq up`: all of one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from gridq.broker.server import LocalServer
+from gridq.cli import gpus
+from gridq.cli.cluster import gpu_rows
+from gridq.cli.interrupts import Interrupts
+from gridq.cli.look import console, count, headed, table
+from gridq.cli.machine import (
+    TICK,
+    StoppedError,
+    broker_of,
+    commands,
+    cpu_slots,
+    devices_of,
+    drain,
+    wait_ready,
+)
+from gridq.cli.session import Session, pass_session
+from gridq.cli.supervisor import Supervisor
+from gridq.config import mask
+from gridq.errors import BrokerError, NoGpuError
+from gridq.store.client import Client
+from gridq.store.workers import WorkerStatus
+
+
+@click.command(name="up", epilog="Example:  gridq up --gpus sim:4x24GiB,2x80GiB --cpu 2")
+@click.option(
+    "--gpus", "spec", metavar="SPEC", help="auto, nvml, or simulated: sim:4x24GiB. Default: the setting gpus."
+)
+@click.option(
+    "--cpu", type=click.IntRange(0, 1024), help="CPU tasks at a time; 0 for no CPU worker. [default: up to 4]"
+)
+@click.option("--verbose", is_flag=True, help="Show what the workers print.")
+@pass_session
+def command(session: Session, spec: str | None, cpu: int | None, verbose: bool) -> None:
+    """Start all of this machine: a broker if none is configured, a worker per GPU, a CPU worker.
+
+    A worker that dies is started again. Ctrl-C (or SIGTERM) lets running tasks end first; a second one does not.
+    """
+    settings = session.settings
+    spec = spec or settings.gpus
+    with Interrupts() as interrupts:
+        devices = devices_of(spec, settings.runtime_dir)
+        slots = cpu_slots() if cpu is None else cpu
+        if not devices and not slots:
+            raise NoGpuError(
+                "expected a GPU or a CPU worker, got neither", hint="--gpus sim:2x24GiB simulates two GPUs"
+            )
+        supervisor = Supervisor(
+            commands(session.spec, spec, devices, slots),
+            log_dir=settings.runtime_dir / "log",
+            # Said although it is their default: a relative path or an option of ours must mean the same to them.
+            environment={"GRIDQ_RUNTIME_DIR": str(settings.runtime_dir)},
+            say=lambda line: out.print(line, style="yellow"),
+        )
+        out = console()
+        with broker_of(session.app, settings) as server, session.store() as client:
+            _head(out, session, server, has_gpus=bool(devices))
+            _run(client, supervisor, interrupts, _Screen(out, verbose, server))
+
+
+class _Screen:
+    """What `up` shows."""
+
+    def __init__(self, out: Console, verbose: bool, server: LocalServer | None) -> None:
+        self.out = out
+        self._verbose = verbose
+        self._server = server
+
+    def check_broker(self) -> None:
+        """Raise when our own server has died: what waited in it is gone, so going on would hide a loss.
+
+        Raises:
+            BrokerError: then.
+        """
+        if self._server is not None and not self._server.running:
+            raise BrokerError("expected the local server to run, it has died", hint="start gridq up again")
+
+    def relay(self, supervisor: Supervisor) -> None:
+        """Pass on what the workers printed."""
+        if self._verbose:
+            for label, line in supervisor.new_output():
+                self.out.print(Text.assemble((f"{label:>5} │ ", "dim"), line))
+
+    def starting(self, supervisor: Supervisor, live: Live) -> Callable[[list[WorkerStatus]], None]:
+        """A line that counts the workers that are ready."""
+
+        def progress(ready: list[WorkerStatus]) -> None:
+            self.relay(supervisor)
+            total = len(supervisor.labels)
+            live.update(Text(f"starting {count(total, 'worker')}: {len(ready)} ready"), refresh=True)
+
+        return progress
+
+
+def _head(out: Console, session: Session, server: LocalServer | None, *, has_gpus: bool) -> None:
+    where = "a local server, gone when this ends" if server else mask(session.broker_url or "")
+    out.print(headed("broker", where))
+    if not has_gpus:
+        out.print("no GPU found; --gpus sim:2x24GiB simulates two", style="yellow")
+
+
+def _run(client: Client, supervisor: Supervisor, interrupts: Interrupts, screen: _Screen) -> None:
+    out = screen.out
+    try:
+        if interrupts.count:
+            return
+        supervisor.start()
+        with Live(console=out, auto_refresh=False, transient=True) as live:
+            ready = wait_ready(client, supervisor, interrupts, screen.starting(supervisor, live))
+        _ready(out, ready)
+        supervisor.keep()
+        while not interrupts.wait(TICK):
+            supervisor.tick()
+            screen.relay(supervisor)
+            screen.check_broker()
+        out.print("stopping: no new tasks; Ctrl-C again stops the running ones now")
+        drain(client, supervisor, interrupts, lambda line: out.print(line, style="yellow"))
+    except StoppedError:
+        out.print("stopped before all was up")
+    finally:
+        supervisor.stop()
+        screen.relay(supervisor)
+    out.print("stopped")
+
+
+def _ready(out: Console, ready: list[WorkerStatus]) -> None:
+    rows = gpu_rows(ready)
+    cpu = sum(worker.slots for worker in ready if not worker.gpus)
+    out.print(headed("workers", f"{count(len(rows), 'GPU')}, {count(cpu, 'CPU slot')}"))
+    if rows:
+        out.print(table(gpus.COLUMNS, rows, out.width))
+    out.print("ready: gridq status in another terminal; Ctrl-C here stops", style="green")

@@ -1,0 +1,5 @@
+"""What the cluster remembers: the only door to Redis.
+
+keys (every key, described once) · client (commands and scripts) · claims (put, claim, ack, release) ·
+workers (heartbeats) · tasks (records) · scripts/*.lua (what must happen in one step)
+"""

@@ -1,0 +1,175 @@
+"""Messages on their way: put, claim, ack, release. Each is one script, so nothing can be lost between two steps.
+
+A claim is one message held by one worker, written down in the same step in which it leaves its list. A worker acks or
+releases by claim id, on whatever connection it has then. Claim ids are never used twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gridq.queues import vram_ceiling
+from gridq.store.client import Client, script_sha, script_text
+from gridq.store.keys import CONSTRAINED
+
+#: Bytes that stand for "as much as there is": CPU workers have no GPU memory to count.
+UNLIMITED = 2**52
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """A task's message on its way into a queue.
+
+    Attributes:
+        raw: the message as kombu wrote it.
+        queue: the shared queue.
+        suffix: what kombu appends to the queue's name for the message's priority.
+        bytes: GPU memory that the task needs.
+        candidates: workers on which it may be placed if they are ready, best first.
+        delay: seconds until it is due, 0 for now.
+        delivery: an id that no other message has, the same for every try to publish this one.
+        constrained: whether workers must be told that the queue exists.
+        task_id: whose record is written.
+        record: further fields of the record.
+    """
+
+    raw: str
+    queue: str
+    suffix: str = ""
+    bytes: int = 0
+    candidates: Sequence[str] = ()
+    delay: float = 0.0
+    delivery: str = ""
+    constrained: bool = False
+    task_id: str = ""
+    record: Mapping[str, str] = field(default_factory=dict)
+
+    def arguments(self) -> list[str | int]:
+        """The arguments of put.lua, the key prefix apart."""
+        fields = [text for pair in self.record.items() for text in pair]
+        return [
+            self.raw,
+            self.queue,
+            self.suffix,
+            self.bytes,
+            "\n".join(self.candidates),
+            int(self.delay * 1000),
+            self.delivery,
+            "1" if self.constrained else "0",
+            self.task_id,
+            *fields,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a worker can take now.
+
+    Attributes:
+        queues: into which it looks, in this order.
+        slots: how many tasks it can start.
+        free: bytes of GPU memory that are free on each of its GPUs.
+        rank: its place among ready workers; the lightest has the smallest.
+    """
+
+    queues: Sequence[str]
+    slots: int
+    free: int = UNLIMITED
+    rank: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who claims: the worker by name, and the one consumer (channel) of it that looks now."""
+
+    worker: str
+    consumer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended: done, failed, cancelled or dead, and why where there is something to say."""
+
+    state: str = "done"
+    reason: str = ""
+
+
+def put(client: Client, posting: Posting) -> str:
+    """Publish; returns the queue that the message went to."""
+    return bytes(client.run("put", *posting.arguments())).decode()
+
+
+def put_command(posting: Posting, prefix: str) -> tuple[str | int, ...]:
+    """What `put` does as arguments of an EVAL command, for a pipeline in which a missing script cannot be loaded."""
+    return (script_text("put"), 0, prefix, *posting.arguments())
+
+
+def claim_command(who: Identity, claim: str, offer: Offer, suffixes: Sequence[str], prefix: str) -> tuple[str, ...]:
+    """The EVALSHA command that claims; sent by the transport, which reads the answer when it comes."""
+    looks: list[str] = []
+    for queue in offer.queues:
+        ceiling = vram_ceiling(queue)
+        # The own queue holds what was placed when the memory was free; by now it may not be.
+        checked = queue == who.worker or ceiling > offer.free
+        looks += [queue, "1" if checked else "0", str(ceiling)]
+    return (
+        "EVALSHA",
+        script_sha("claim"),
+        "0",
+        prefix,
+        who.worker,
+        who.consumer,
+        claim,
+        who.worker,
+        f"{offer.rank:.10g}",
+        str(offer.slots),
+        str(offer.free),
+        str(len(suffixes)),
+        *suffixes,
+        *looks,
+    )
+
+
+def without_sha(command: Sequence[str]) -> tuple[str, ...]:
+    """The same claim for a server that does not know the script (yet, or since its restart)."""
+    return ("EVAL", script_text("claim"), *command[2:])
+
+
+def ack(client: Client, worker: str, claim: str, outcome: Outcome, *, life: float, wake: str = "") -> bool:
+    """Let go of a claim for good.
+
+    Args:
+        life: seconds for which the task's record is kept.
+        wake: the consumer that sleeps although a slot is free now; "" for none.
+
+    Returns:
+        Whether the claim was still this worker's.
+    """
+    return bool(client.run("ack", worker, claim, outcome.state, outcome.reason, int(life * 1000), wake))
+
+
+def release(client: Client, worker: str, claims: Iterable[str]) -> int:
+    """Put these claims back in front of their queues; returns how many there were."""
+    return int(client.run("release", worker, "only", *claims))
+
+
+def take_back(client: Client, worker: str, known: Iterable[str]) -> int:
+    """Put back every claim of the worker that its process does not know of: a former self's, or one whose answer was
+    lost on the way. Only safe for whoever holds the worker's name. Returns how many there were."""
+    return int(client.run("release", worker, "except", *known))
+
+
+def postpone(client: Client, worker: str, claim: str, delay: float) -> bool:
+    """Let a claimed message wait `delay` seconds in Redis; returns whether the claim was still this worker's."""
+    return bool(client.run("postpone", worker, claim, int(delay * 1000)))
+
+
+def retire(client: Client, who: Identity, suffixes: Sequence[str]) -> int:
+    """A consumer stops: what waits in its worker's own queue goes back; returns how many messages did."""
+    return int(client.run("retire", who.consumer, who.worker, *suffixes))
+
+
+def constrained_queues(client: Client) -> set[str]:
+    """The queues that ask for a model or a node."""
+    return {bytes(name).decode() for name in client.command("SMEMBERS", CONSTRAINED)}

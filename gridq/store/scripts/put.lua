@@ -1,0 +1,37 @@
+-- Publish one task: to the first candidate that is ready now, else to the shared queue. Returns the queue it went to.
+-- 2 message, 3 shared queue, 4 priority suffix, 5 bytes needed, 6 candidates (newline-separated worker names),
+-- 7 delay in ms (0: none), 8 delivery id, 9 '1' if workers must be told of the queue, 10 task id,
+-- 11… fields of the task's record
+local raw, queue, suffix, bytes, id = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[10]
+local now = now_ms()
+
+-- A publisher whose connection broke cannot know whether its message arrived, and sends it again.
+local facts = redis.call('HMGET', G .. 'task:' .. id, 'put', 'queue')
+if facts[1] == ARGV[8] then return facts[2] end
+
+local function keep(state, ...)
+  -- The record's first write, also of a task that comes back to retry: what its last try left is overwritten.
+  record(id, 'state', state, 'message', raw, 'put', ARGV[8], 'waiting_at', now, ...)
+  if ARGV[11] then redis.call('HSET', G .. 'task:' .. id, unpack(ARGV, 11)) end
+end
+
+if ARGV[9] == '1' then redis.call('SADD', G .. 'constrained', queue) end
+
+local wait = tonumber(ARGV[7])
+if wait > 0 then
+  keep('delayed', 'queue', queue, 'due_at', now + wait)
+  delay(ARGV[8], now + wait, queue, suffix, ARGV[5], id, raw)
+  nudge(queue)
+  return queue
+end
+
+for worker in string.gmatch(ARGV[6], '[^\n]+') do
+  if take_ready(worker, bytes) then
+    keep('placed', 'queue', worker, 'placed_at', now)
+    redis.call('LPUSH', P .. worker .. suffix, raw)
+    return worker
+  end
+end
+keep('waiting', 'queue', queue)
+push(queue, suffix, bytes, raw)
+return queue

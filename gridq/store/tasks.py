@@ -1,0 +1,78 @@
+"""Task records: what happened to a task, kept from `delay()` until `records_ttl` after its end.
+
+States: waiting → placed → running → done | failed | cancelled | dead; delayed before waiting for an eta or a retry;
+waiting again after a requeue. The scripts write the times (ms of Redis' clock).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Self
+
+from gridq.store.client import Client
+from gridq.store.keys import TASK
+
+#: The fields of a record's hash that are times, ms of Redis' clock.
+TIMES = ("waiting_at", "due_at", "placed_at", "started_at", "finished_at")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task as the cluster remembers it.
+
+    Attributes:
+        id: Celery's task id.
+        name: the task's name, `shop.tasks.train`.
+        state: see above.
+        queue: where it waits or waited last.
+        needs: as in a message's gridq header.
+        worker: who holds or held it last; None while nobody did.
+        attempts: how often it was claimed.
+        reason: why it ended or was requeued, None where there is nothing to say.
+        placement: what the router knew and thought, see placement/explain.py; None for tasks it did not place.
+        times: seconds of Redis' clock by name: waiting_at, due_at, placed_at, started_at, finished_at.
+        message: the message as published, from which the task can be run again.
+    """
+
+    id: str
+    name: str
+    state: str
+    queue: str
+    needs: dict[str, Any]
+    worker: str | None
+    attempts: int
+    reason: str | None
+    placement: dict[str, Any] | None
+    times: dict[str, float]
+    message: str | None
+
+    @classmethod
+    def from_hash(cls, task_id: str, fields: dict[str, str]) -> Self:
+        """A record from its Redis hash."""
+        placement = fields.get("placement")
+        return cls(
+            id=task_id,
+            name=fields.get("name", "?"),
+            state=fields.get("state", "?"),
+            queue=fields.get("queue", "?"),
+            needs=json.loads(fields.get("needs", "{}")),
+            worker=fields.get("worker"),
+            attempts=int(fields.get("attempts", 0)),
+            reason=fields.get("reason"),
+            placement=json.loads(placement) if placement else None,
+            times={name: int(fields[name]) / 1000 for name in TIMES if int(fields.get(name, 0))},
+            message=fields.get("message"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, without the message."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "message"}
+
+
+def find(client: Client, task_id: str) -> TaskRecord | None:
+    """The record of a task; None when there is none, or none any more."""
+    fields = client.command("HGETALL", TASK + task_id)
+    if not fields:
+        return None
+    return TaskRecord.from_hash(task_id, {bytes(key).decode(): bytes(value).decode() for key, value in fields.items()})

@@ -1,0 +1,102 @@
+"""A shop with GPUs: a Celery app of its own that gridq is installed in, and the tasks that the tests send.
+
+Workers import `shop:app`; a test builds its own app of the same tasks for its own broker with `build`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from ledger import VARIABLE, Ledger
+
+import gridq
+from gridq.config import Settings
+
+#: Set for beat, which then sends a task twice a second.
+SCHEDULED = "SHOP_SCHEDULED"
+#: Nothing here waits longer than this for a test.
+PATIENCE = 60.0
+
+
+def ledger() -> Ledger:
+    """The ledger of the fleet that this worker belongs to."""
+    return Ledger(Path(os.environ[VARIABLE]))
+
+
+def place(task: Any) -> dict[str, Any]:
+    """Where a task runs."""
+    return {"worker": task.request.hostname, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "pid": os.getpid()}
+
+
+def work(self: Any, seconds: float = 0.0) -> dict[str, Any]:
+    """Takes its time."""
+    with ledger().running(self):
+        time.sleep(seconds)
+    return place(self)
+
+
+def wait_for(self: Any, signal: str) -> dict[str, Any]:
+    """Runs until the file appears."""
+    end = time.monotonic() + PATIENCE
+    with ledger().running(self):
+        while not Path(signal).exists() and time.monotonic() < end:
+            time.sleep(0.005)
+    return place(self)
+
+
+def add(x: float, y: float) -> float:
+    """A CPU task."""
+    return x + y
+
+
+def scale(self: Any, x: float, factor: float = 2) -> float:
+    """A GPU task in the middle of a canvas."""
+    with ledger().running(self):
+        return x * factor
+
+
+def total(self: Any, numbers: list[float]) -> float:
+    """The end of a chord."""
+    with ledger().running(self):
+        return sum(numbers)
+
+
+def flaky(self: Any, failures: int, countdown: float) -> dict[str, Any]:
+    """Fails a few times, and says so by a retry."""
+    with ledger().running(self):
+        if self.request.retries < failures:
+            raise self.retry(countdown=countdown, max_retries=failures)
+    return place(self) | {"try": self.request.retries}
+
+
+def broken() -> None:
+    """Raises."""
+    raise ValueError("out of stock")
+
+
+def build(settings: Settings | None = None) -> Celery:
+    """An app with all of these tasks."""
+    app = Celery("shop")
+    gridq.install(app, settings)
+    # Not shared with the other apps of a process, as Celery would: each test has its own.
+    cpu = {"shared": False}
+    gpu = {"shared": False, "bind": True, "gpu": True}
+    app.task(name="shop.work", **gpu)(work)
+    app.task(name="shop.wait_for", **gpu)(wait_for)
+    app.task(name="shop.scale", vram="8GiB", **gpu)(scale)
+    app.task(name="shop.total", vram="20GiB", **gpu)(total)
+    app.task(name="shop.flaky", vram="8GiB", **gpu)(flaky)
+    app.task(name="shop.work_on_cpu", bind=True, **cpu)(work)
+    app.task(name="shop.add", **cpu)(add)
+    app.task(name="shop.broken", gpu=True, **cpu)(broken)
+    if SCHEDULED in os.environ:
+        options = {"vram": "20GiB"}
+        app.conf.beat_schedule = {"restock": {"task": "shop.work", "schedule": 0.5, "options": options}}
+    return app
+
+
+app = build()

@@ -1,0 +1,158 @@
+"""What a worker holds, and what it knows of the fleet, while Redis answers and while it does not."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import redis
+
+from gridq.broker.fleet import Fleet
+from gridq.broker.holder import Held, Holder
+from gridq.errors import BrokerError
+from gridq.store.claims import Offer, Outcome
+
+
+class Store:
+    """A client that writes down what it is asked, and refuses while it is away."""
+
+    prefix = ""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.away = False
+        self.answers: dict[str, Any] = {"ack": 1, "release": 0}
+
+    def run(self, *call: Any) -> Any:
+        if self.away:
+            raise redis.ConnectionError("away")
+        self.calls.append(call)
+        return self.answers[call[0]]
+
+    def command(self, name: str, key: str, *arguments: Any) -> Any:
+        self.calls.append((name, key))
+        return {b"gpu:h100"}
+
+
+class Channel:
+    identity = None
+    is_napping = False
+
+    def __init__(self) -> None:
+        self.store = Store()
+
+
+@pytest.fixture
+def holder() -> Holder:
+    return Holder("gpu0@node1", lambda queues, slots: Offer(queues, slots), records_ttl=60)
+
+
+@pytest.fixture
+def channel(holder: Holder) -> Channel:
+    made = Channel()
+    holder.attach(made)
+    made.store.calls.clear()
+    return made
+
+
+def test_claim_ids_are_never_used_twice_also_by_another_process(holder: Holder) -> None:
+    other = Holder("gpu0@node1", lambda queues, slots: None, records_ttl=60)
+    ids = [made.next_claim() for made in (holder, other) for _ in range(50)]
+    assert len(set(ids)) == 100
+
+
+def test_nothing_is_offered_without_a_free_slot(holder: Holder) -> None:
+    assert holder.offer(["gpu"], 0) is None
+    assert holder.offer(["gpu"], 2) == Offer(["gpu"], 2)
+
+
+def test_an_ack_tells_how_the_task_ended(holder: Holder, channel: Channel) -> None:
+    holder.held["c1"] = Held("t1", 8)
+    holder.note("c1", Outcome("failed", "ValueError"))
+    holder.ack("c1")
+    assert channel.store.calls == [("ack", "gpu0@node1", "c1", "failed", "ValueError", 60_000, "")]
+    assert holder.held == {}
+
+
+def test_an_ack_that_did_not_reach_redis_is_sent_on_the_next_connection(holder: Holder, channel: Channel) -> None:
+    holder.held |= {"c1": Held("t1", 8), "c2": Held("t2", 8)}
+    channel.store.away = True
+    holder.note("c1", Outcome("failed", "ValueError"))
+    holder.ack("c1")
+    fresh = Channel()
+    holder.attach(fresh)
+    assert fresh.store.calls == [
+        ("ack", "gpu0@node1", "c1", "failed", "ValueError", 60_000, ""),
+        ("release", "gpu0@node1", "except", "c2"),
+    ]
+    again = Channel()
+    holder.attach(again)
+    assert again.store.calls == [("release", "gpu0@node1", "except", "c2")]
+
+
+def test_what_could_not_be_acked_twice_over_is_not_put_back(holder: Holder, channel: Channel) -> None:
+    holder.held["c1"] = Held("t1", 8)
+    channel.store.away = True
+    holder.ack("c1")
+    fresh = Channel()
+    fresh.store.answers["ack"] = None
+
+    def refuse(*call: Any) -> Any:
+        fresh.store.calls.append(call)
+        if call[0] == "ack":
+            raise redis.ConnectionError("away again")
+        return 0
+
+    fresh.store.run = refuse  # type: ignore[method-assign]
+    holder.attach(fresh)
+    assert fresh.store.calls[-1] == ("release", "gpu0@node1", "except", "c1")
+
+
+def test_a_release_goes_to_redis_and_forgets_the_task(holder: Holder, channel: Channel) -> None:
+    holder.held["c1"] = Held("t1", 8)
+    holder.release("c1")
+    assert channel.store.calls == [("release", "gpu0@node1", "only", "c1")]
+    assert holder.held == {}
+
+
+def test_an_ack_of_a_claim_that_was_taken_away_is_said_aloud(
+    holder: Holder, channel: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel.store.answers["ack"] = 0
+    with caplog.at_level(logging.WARNING):
+        holder.ack("c1")
+    assert "c1 had been taken from gpu0@node1" in caplog.text
+
+
+def test_constrained_queues_are_read_only_when_their_number_changed(holder: Holder, channel: Channel) -> None:
+    assert not holder.learn_queues(0)
+    assert holder.learn_queues(1) and holder.constrained == {"gpu:h100"}
+    assert not holder.learn_queues(1)
+    assert len(channel.store.calls) == 1
+
+
+def test_a_fleet_that_cannot_be_read_is_unknown_and_publishing_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse() -> Any:
+        raise redis.ConnectionError("away")
+
+    snapshot = Fleet(refuse, max_age=10).snapshot()
+    assert (snapshot.workers, snapshot.seats) == ((), None)
+    assert "waits in its shared queue" in caplog.text
+
+
+def test_a_snapshot_is_used_again_until_it_is_too_old() -> None:
+    def refuse() -> Any:
+        raise redis.ConnectionError("away")
+
+    patient, hasty = Fleet(refuse, max_age=60), Fleet(refuse, max_age=0)
+    assert patient.snapshot() is patient.snapshot()
+    assert hasty.snapshot() is not hasty.snapshot()
+
+
+def test_a_broker_that_is_no_redis_is_an_error_and_not_an_empty_fleet() -> None:
+    def refuse() -> Any:
+        raise BrokerError("expected a redis:// broker")
+
+    with pytest.raises(BrokerError):
+        Fleet(refuse, max_age=1).snapshot()

@@ -1,0 +1,133 @@
+"""The command line: help with examples, did-you-mean, errors in two lines, and exit statuses that mean something."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from gridq.cli import celery_command, main
+from gridq.cli.group import COMMANDS
+
+
+@pytest.fixture(autouse=True)
+def nobody_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings and no broker of the machine that the tests run on."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRIDQ_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("GRIDQ_BROKER_URL", raising=False)
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, with this gridq also where it is not installed."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+
+
+def gridq(*arguments: str) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_every_command_has_an_example(name: str) -> None:
+    result = gridq(name, "--help")
+    assert result.exit_code == 0
+    assert "Example:" in result.output
+    assert f"gridq {name}" in result.output.partition("Example:")[2]
+
+
+def test_the_help_lists_every_command_and_imports_none() -> None:
+    program = (
+        "import sys, gridq.cli\n"
+        "try: gridq.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('celery', 'redis', 'rich', 'kombu', 'yaml') if name in sys.modules], file=sys.stderr)"
+    )
+    done = python("-c", program)
+    assert done.stderr.strip() == "[]"
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_the_version_is_told() -> None:
+    assert gridq("--version").output.startswith("gridq, version 0.")
+
+
+def test_a_misspelt_command_is_met_with_the_right_one() -> None:
+    result = gridq("stauts")
+    assert result.exit_code == 2
+    assert "hint: did you mean 'status'?" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["gpus"], ["health"], ["explain", "x"], ["status", "--json"]])
+def test_without_a_broker_the_status_is_2_and_the_hint_says_what_to_do(arguments: list[str]) -> None:
+    done = python("-m", "gridq.cli", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: expected a broker")
+    assert "hint: start one with `gridq up`" in done.stderr
+
+
+def test_an_app_that_is_not_there_is_an_error_of_two_lines() -> None:
+    result = gridq("-A", "nowhere.app", "status")
+    assert result.exit_code == 1
+    assert [line.partition(":")[0] for line in result.stderr.splitlines()] == ["error", "hint"]
+
+
+def test_an_app_without_gridq_is_told_the_line_that_it_lacks() -> None:
+    Path("plain.py").write_text("from celery import Celery\napp = Celery('plain')\n")
+    done = python("-m", "gridq.cli", "-A", "plain", "status")
+    assert done.returncode == 1
+    assert "gridq.install(app)" in done.stderr
+
+
+def test_gpus_that_cannot_be_simulated_are_refused_before_anything_starts() -> None:
+    result = gridq("up", "--gpus", "sim:lots")
+    assert result.exit_code == 1
+    assert "hint:" in result.stderr
+
+
+def test_celery_mounts_the_same_commands() -> None:
+    assert celery_command.name == "gridq"
+    given = SimpleNamespace(app=SimpleNamespace())
+
+    @click.group()
+    @click.option("-A", "--app")
+    @click.pass_context
+    def celery(context: click.Context, app: str) -> None:
+        context.obj = given
+
+    celery.add_command(celery_command)
+    result = CliRunner().invoke(celery, ["-A", "shop", "gridq", "status"])
+    assert "expected shop to be an app with gridq" in result.stderr
+    assert CliRunner().invoke(celery, ["gridq", "--help"]).output.count("Where a task is") == 1
+
+
+def test_config_show_tells_every_setting_and_where_it_came_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRIDQ_LEASE", "30s")
+    rows = {row["name"]: row for row in json.loads(gridq("config", "show", "--json").output)}
+    assert (rows["lease"]["value"], rows["lease"]["source"]) == ("30s", "GRIDQ_LEASE")
+    assert "GRIDQ_LEASE" in gridq("config", "show", "lease").output
+    assert gridq("config", "show", "leese").exit_code == 1
+
+
+def test_config_check_tells_every_problem_of_a_file() -> None:
+    Path("wrong.yaml").write_text("leese: 10s\nheartbeat: never\n")
+    result = gridq("config", "check", "wrong.yaml")
+    assert result.exit_code == 1
+    assert "wrong.yaml:1" in result.stderr and "wrong.yaml:2" in result.stderr
+    Path("right.yaml").write_text("lease: 12s\n")
+    assert gridq("config", "check", "right.yaml").output == "the settings are fine\n"
+
+
+def test_a_settings_file_can_be_named_on_the_command_line() -> None:
+    Path("other.yaml").write_text("lease: 12s\n")
+    done = python("-m", "gridq.cli", "--config", "other.yaml", "config", "show", "lease", "--json")
+    assert json.loads(done.stdout)[0]["value"] == "12s"
