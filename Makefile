@@ -1,11 +1,11 @@
-# make demo | test | lint | bench | clean        PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
+# make demo | test | lint | bench | chaos | clean        PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench chaos clean
 .DELETE_ON_ERROR:
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
@@ -25,6 +25,10 @@ lint: .venv/test.stamp
 
 bench: .venv/demo.stamp
 	@exec $(BIN)/python benchmarks/throughput.py
+
+# The long form, 12 minutes: ARGS="--only cable --side gridq --seed 7". As root it plays the cut cables as well.
+chaos: .venv/test.stamp
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +16,16 @@ from celery.app.defaults import NAMESPACES, flatten
 from gridq import config
 from gridq.broker.address import find_address
 from gridq.broker.connection import AMQP, open_client
+from gridq.broker.control import Control
 from gridq.broker.fleet import Fleet
-from gridq.broker.router import Router
+from gridq.broker.router import Router, parents_priority
 from gridq.config import Settings
 from gridq.errors import InstallError
 from gridq.queues import CPU, EXCHANGE
 from gridq.task import GpuTask
 from gridq.urls import default_backend
-from gridq.worker import STEPS, connect_signals
+from gridq.worker.life import connect_signals
+from gridq.worker.steps import CONSUMER_STEPS, WORKER_STEPS
 
 #: What gridq's promises stand on; set whatever the app says.
 REQUIRED = {
@@ -41,6 +44,8 @@ DEFAULTS = {
     "task_default_exchange": EXCHANGE,
     "task_default_routing_key": CPU,
     "broker_connection_retry_on_startup": True,
+    # A worker that was lost between storing a result and acknowledging its task: the result stands.
+    "worker_deduplicate_successful_tasks": True,
 }
 
 
@@ -71,9 +76,11 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     _check_names()
     app.gridq_settings = settings
     app.amqp_cls = AMQP
+    app.control_cls = Control if app.control_cls == Celery.control_cls else app.control_cls
     app.task_cls = GpuTask if app.task_cls == Celery.task_cls else app.task_cls
     app.user_options["worker"].update(_worker_options())
-    app.steps["worker"].update(STEPS)
+    app.steps["worker"].update(WORKER_STEPS)
+    app.steps["consumer"].update(CONSUMER_STEPS)
     connect_signals(app, settings)
     if app.configured:
         _configure(app, settings)
@@ -85,7 +92,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
 def _check_unused(app: Celery) -> None:
     if hasattr(app, "gridq_settings"):
         raise InstallError("gridq.install(app) was called twice on the same app")
-    used = [name for name in ("amqp", "Task") if name in vars(app)]
+    used = [name for name in ("amqp", "control", "Task") if name in vars(app)]
     if used:
         raise InstallError(
             f"gridq.install(app) came too late: the app has already made its {' and '.join(used)}",
@@ -118,16 +125,39 @@ def _configure(app: Celery, settings: Settings) -> None:
     conf = app.conf
     conf.update({name: value for name, value in DEFAULTS.items() if not conf.value_set_for(name)})
     conf.update(REQUIRED)
+    if not conf.value_set_for("task_publish_retry_policy"):
+        conf.task_publish_retry_policy = _publish_policy()
     broker = settings.broker_url or find_address(settings.runtime_dir)
     if broker and not conf.broker_url:
         conf.broker_url = broker
     if conf.broker_url and not conf.result_backend:
         conf.result_backend = settings.result_backend or default_backend(conf.broker_url)
-    if settings.sentinel_master:
-        for name in ("broker_transport_options", "result_backend_transport_options"):
-            conf[name] = {"master_name": settings.sentinel_master} | dict(conf.get(name) or {})
+    _set_transport_options(conf, settings)
     fleet = Fleet(lambda: open_client(app), max_age=settings.snapshot_age)
-    conf.task_routes = (Router(settings, fleet), *_routes(conf.task_routes))
+    conf.task_routes = (Router(settings, fleet, lambda: parents_priority(app)), *_routes(conf.task_routes))
+
+
+def _set_transport_options(conf: Any, settings: Settings) -> None:
+    """Options for kombu and for the result backend, under those of the app."""
+    shared = {"master_name": settings.sentinel_master} if settings.sentinel_master else {}
+    broker = {
+        # A connection whose other end is gone is noticed within a heartbeat or two, not when TCP gives up.
+        "socket_timeout": settings.lease / 2,
+        "socket_connect_timeout": settings.lease / 2,
+        "socket_keepalive": True,
+        "health_check_interval": max(1, int(settings.heartbeat)),
+        "confirm": settings.confirm,
+        "confirm_timeout": settings.confirm_timeout,
+    }
+    conf.broker_transport_options = shared | broker | dict(conf.broker_transport_options or {})
+    conf.result_backend_transport_options = shared | dict(conf.result_backend_transport_options or {})
+
+
+def _publish_policy() -> dict[str, float]:
+    """While Redis is away a publish is tried again for about 20 s, longer than a failover takes; then the caller gets
+    an error. The pauses differ from process to process, so that publishers do not all come back in one moment."""
+    jitter = random.uniform(0.7, 1.3)
+    return {"max_retries": 10, "interval_start": 0.1 * jitter, "interval_step": 0.4 * jitter, "interval_max": 4}
 
 
 def _routes(routes: Any) -> tuple[Any, ...]:

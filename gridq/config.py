@@ -60,13 +60,18 @@ class Settings:
     lock_dir: Path = Path("/tmp/gridq-locks")
     heartbeat: float = 2.0
     lease: float = 10.0
+    max_attempts: int = 3
+    grace: float = 3600.0
     probe_interval: float = 1.0
     probe_deadline: float = 3.0
+    recovery: float = 60.0
     strategy: str = "least-loaded"
     cpu_weight: float = 1.0
     gpu_weight: float = 3.0
     snapshot_age: float = 0.5
     records_ttl: float = 86400.0
+    confirm: str = "none"
+    confirm_timeout: float = 1.0
     impossible_needs: str = "wait"
     sources: dict[str, str] = field(default_factory=dict, compare=False)
 

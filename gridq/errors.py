@@ -52,5 +52,17 @@ class BrokerError(GridqError):
     """The broker is not configured, not to be reached, or not to be started."""
 
 
+class BrokerAwayError(BrokerError):
+    """The broker does not answer now; it may later."""
+
+
+class UnconfirmedError(BrokerError):
+    """A task was published, but what the setting `confirm` waits for did not come in time."""
+
+
 class InstallError(GridqError):
     """gridq was installed into a Celery app in a way that cannot work."""
+
+
+class TaskLost(GridqError):  # noqa: N818 (what callers catch)
+    """The task's workers died under it, or no worker could run it: it is in the dead letters."""

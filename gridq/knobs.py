@@ -51,6 +51,17 @@ def _seconds(low: float, high: float) -> Callable[[object], float]:
     return parse
 
 
+def _count(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        text = value if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        number = int(text) if str(text).isdigit() else low - 1
+        if not low <= number <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}, got {value!r}")
+        return number
+
+    return parse
+
+
 def _weight(value: object) -> float:
     try:
         number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
@@ -151,11 +162,26 @@ KNOBS: dict[str, Knob] = {
         "How often a worker renews its lease. At 2s, four renewals in a row must fail before a lease ends.",
     ),
     "lease": Knob(
-        _seconds(0.2, 3600),
+        _seconds(1, 86400),
         "seconds",
-        "0.2s to 1h, and more than twice heartbeat",
+        "1s to 24h, and more than twice heartbeat",
         "10s",
         "A worker silent for so long loses its tasks to others. Longer than a failover of Redis, short enough to wait.",
+    ),
+    "max_attempts": Knob(
+        _count(1, 1000),
+        "times",
+        "1 to 1000",
+        "3",
+        "A task that so many workers or processes died under goes to the dead letters: it may be what kills them.",
+    ),
+    "grace": Knob(
+        _seconds(0, 30 * 86400),
+        "seconds",
+        "0s to 720h",
+        "1h",
+        "How long running tasks may go on in a worker told to stop; then they go back to their queues. Most end in an "
+        "hour, and who updates a node cannot wait for a week.",
     ),
     "probe_interval": Knob(
         _seconds(0.05, 60),
@@ -170,6 +196,14 @@ KNOBS: dict[str, Knob] = {
         "0.1s to 5m, and more than probe_interval",
         "3s",
         "A GPU that says nothing for so long is unknown and takes no work. Drivers can hang; three reads may fail.",
+    ),
+    "recovery": Knob(
+        _seconds(0.05, 86400),
+        "seconds",
+        "0.05s to 24h",
+        "1m",
+        "How long a GPU that was hot or faulty must look well before it is checked and takes work again. A minute "
+        "outlasts the swing of fans and the errors that follow a fault.",
     ),
     "strategy": Knob(
         _one_of("least-loaded"), "", "least-loaded", "least-loaded", "How a task's GPU is chosen among those that fit."
@@ -198,6 +232,20 @@ KNOBS: dict[str, Knob] = {
         "1s to 720h",
         "24h",
         "How long the record of a finished task is kept for `gridq show`. A day, as long as Celery keeps results.",
+    ),
+    "confirm": Knob(
+        _one_of("none", "replica", "aof"),
+        "",
+        "none, replica or aof",
+        "none",
+        "What delay() waits for: Redis itself, a replica of it, or its disk. What was confirmed survives its loss.",
+    ),
+    "confirm_timeout": Knob(
+        _seconds(0.01, 60),
+        "seconds",
+        "0.01s to 60s",
+        "1s",
+        "How long delay() waits for that. A replica or a disk that is well answers within milliseconds.",
     ),
     "impossible_needs": Knob(
         _one_of("wait", "refuse"),

@@ -78,6 +78,9 @@ class Needs:
         """
         if not isinstance(header, Mapping):
             raise NeedError(f"expected a mapping of needs in the message's gridq header, got {header!r}")
+        vram = header.get("vram", 0)
+        if not isinstance(vram, int):
+            raise NeedError(f"expected a whole number of bytes as vram in the message's gridq header, got {vram!r}")
         return cls.of(**{str(name): value for name, value in header.items() if name in NEED_NAMES})
 
     def __str__(self) -> str:
@@ -120,8 +123,23 @@ def misspelt(words: Iterable[str]) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=1024)
 def _almost_a_need(word: str) -> str | None:
-    close = difflib.get_close_matches(word, NEED_NAMES, n=1, cutoff=0.75)
-    return close[0] if close and word not in NEED_NAMES else None
+    if word in NEED_NAMES:
+        return None
+    return next((name for name in NEED_NAMES if _is_slip(word, name)), None)
+
+
+def _is_slip(word: str, name: str) -> bool:
+    """Whether a word is a name with one letter too many or too few, or with two letters swapped.
+
+    No more than that: `mode`, `code`, `note` and `cpus` are one letter from a need, and words of their own.
+    """
+    if word[:1] != name[:1] or len(name) < 4:
+        return False
+    longer, shorter = (word, name) if len(word) > len(name) else (name, word)
+    if len(longer) == len(shorter) + 1:
+        return any(longer[:at] + longer[at + 1 :] == shorter for at in range(len(longer)))
+    swaps = (name[:at] + name[at + 1] + name[at] + name[at + 2 :] for at in range(len(name) - 1))
+    return word in swaps
 
 
 def _known(words: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -83,6 +83,11 @@ def queue_for(needs: Needs) -> str:
     )
 
 
+def is_gpu(queue: str) -> bool:
+    """Whether tasks that need a GPU wait in this shared queue."""
+    return queue == GPU or queue.startswith(GPU + ".") or is_constrained(queue)
+
+
 def is_constrained(queue: str) -> bool:
     """Whether a GPU queue asks for a model or a node, so that workers must be told that it exists."""
     return _GPU_QUEUE.fullmatch(queue) is not None and (":" in queue or "@" in queue)

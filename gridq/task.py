@@ -45,3 +45,14 @@ class GpuTask(Task):
         except NeedError as error:
             raise NeedError(f"task {cls.name}: {error.message}", hint=error.hint) from None
         super().on_bound(app)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, but neither begin nor report without the worker's lease: then the task is another worker's by now."""
+        lease = getattr(self.app, "gridq_lease", None)
+        if lease is None or self.request.called_directly:
+            return super().__call__(*args, **kwargs)
+        lease.insist()
+        try:
+            return super().__call__(*args, **kwargs)
+        finally:
+            lease.insist()

@@ -18,7 +18,7 @@ from kombu.utils.url import maybe_sanitize_url
 
 from gridq.broker.holder import Holder
 from gridq.broker.transport import SentinelTransport, Transport
-from gridq.errors import BrokerError
+from gridq.errors import BrokerAwayError, BrokerError
 from gridq.store.client import Client, ServerError
 
 _TRANSPORTS = {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}
@@ -77,7 +77,7 @@ def open_client(app: Any) -> Client:
     """A store client of the app's broker, with the app's own transport options, TLS and Sentinel included.
 
     Raises:
-        BrokerError: when the broker cannot be reached, or is no Redis.
+        BrokerError: when the broker cannot be reached (then BrokerAwayError), or is no Redis.
     """
     connection = app.connection_for_write()
     where = maybe_sanitize_url(connection.as_uri())
@@ -91,7 +91,7 @@ def open_client(app: Any) -> Client:
         prefix = channel.global_keyprefix
     except (ServerError, OSError, KombuError, *connection.connection_errors) as error:
         hint = "is it running? GRIDQ_BROKER_URL or broker_url in gridq.yaml says where it is; `gridq up` starts one"
-        raise BrokerError(f"expected a broker at {where}, got: {error}", hint=hint) from error
+        raise BrokerAwayError(f"expected a broker at {where}, got: {error}", hint=hint) from error
     finally:
         connection.release()
     if not pool.connection_kwargs.get("socket_timeout"):

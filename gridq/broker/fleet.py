@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
+from gridq.errors import BrokerAwayError
 from gridq.placement.decision import Snapshot
 from gridq.store import workers
 from gridq.store.client import Client, ServerError
@@ -42,6 +43,7 @@ class Fleet:
                 seats=tuple(workers.seats_seen(self._client)),
                 taken_at=time.monotonic(),
             )
-        except (ServerError, OSError) as error:
+        except (ServerError, OSError, BrokerAwayError) as error:
+            # Whether a server that is away is tried again is the publish policy's to say, not the snapshot's.
             logger.warning("no snapshot of the fleet, the task waits in its shared queue: %s", error)
             return Snapshot(workers=(), seats=None, taken_at=time.monotonic())

@@ -5,23 +5,59 @@ from __future__ import annotations
 import itertools
 import logging
 import secrets
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from gridq.store import claims
+from gridq.store import claims, dead, leases
 from gridq.store.claims import Identity, Offer, Outcome
 from gridq.store.client import Client, ServerError
+from gridq.store.leases import Charge
 
 logger = logging.getLogger(__name__)
 
 
+#: How many tasks that have ended are remembered, for what the hardware says of them afterwards.
+_MOST_RECENT = 256
+
+
+def _clock() -> float:
+    """Seconds of a clock that all processes of the machine share."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A task in this worker's hands: its id, and the bytes of GPU memory that it asked for."""
+    """A task in this worker's hands.
+
+    Attributes:
+        task_id: Celery's id.
+        bytes: of GPU memory that it asked for.
+        queue: the list that it was taken from, its priority's suffix apart.
+        suffix: that suffix.
+        raw: the message.
+        since: when it came, seconds of a clock that all processes of the machine share.
+        pid: of the process that runs it; None before it has begun.
+    """
 
     task_id: str
     bytes: int
+    queue: str = ""
+    suffix: str = ""
+    raw: str = ""
+    since: float = field(default_factory=_clock)
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long things are remembered: `records_ttl` seconds for the record of a finished task, and at the `limit`-th
+    loss a task is buried."""
+
+    records_ttl: float
+    limit: int
 
 
 class Consuming(Protocol):
@@ -46,37 +82,72 @@ class Holder:
     Args:
         worker: the worker's name, which nobody else may have while this process lives.
         offer: what the worker can take now, given the queues that it consumes and its free slots; None for nothing.
-        records_ttl: seconds for which the record of a finished task is kept.
+        objection: why a message can never be run, None if it can.
+        keeping: how long things are remembered.
     """
 
-    def __init__(self, worker: str, offer: Callable[[Sequence[str], int], Offer | None], *, records_ttl: float) -> None:
+    def __init__(
+        self,
+        worker: str,
+        offer: Callable[[Sequence[str], int], Offer | None],
+        objection: Callable[[dict[str, Any]], str | None],
+        keeping: Keeping,
+    ) -> None:
         self.worker = worker
-        self.token = secrets.token_hex(8)
         self.held: dict[str, Held] = {}
+        self.objection = objection
+        #: The queues that ask for a model or a node, as far as this worker has heard.
+        self.constrained: set[str] = set()
+        #: Claims whose processes we end ourselves: why, and what that counts as.
+        self.excused: dict[str, tuple[str, Charge]] = {}
+        #: The last tasks that are no longer held, and when that was by the clock of `Held.since`.
+        self.recent: deque[tuple[Held, float]] = deque(maxlen=_MOST_RECENT)
+        #: Children that were ended although they ran nothing, and why: a task that met one is not to blame.
+        self.replaced: dict[int, str] = {}
         self._offer = offer
-        self._records_ttl = records_ttl
+        self._keeping = keeping
+        #: The token of the worker's lease; it changes when a lease is lost.
+        self.token: Callable[[], str] = lambda: ""
+        self._process = secrets.token_hex(8) + "-"
         self._serial = itertools.count(1)
         self._outcomes: dict[str, Outcome] = {}
         self._unsent: dict[str, Outcome] = {}
+        self._dropped: set[str] = set()
         self._channel: Consuming | None = None
-        #: The queues that ask for a model or a node, as far as this worker has heard.
-        self.constrained: set[str] = set()
 
     def attach(self, channel: Consuming) -> None:
         """From now on work on this channel's connection; first finish what the last one could not.
 
-        A claim whose answer was lost with the last connection, or that a former self held, goes back to its queue.
+        A claim whose answer was lost with the last connection goes back to its queue.
         """
         self._channel = channel
-        for claim in list(self._unsent):
-            self._send_ack(claim)
-        back = claims.take_back(channel.store, self.worker, [*self.held, *self._unsent])
+        self.settle(channel.store)
+        self.reassert(channel.store)
+        back = claims.take_back(channel.store, self.worker, self._process, [*self.held, *self._unsent])
         if back:
             logger.warning("%s put back %d task(s) that it had claimed but never got", self.worker, back)
 
+    def settle(self, client: Client) -> None:
+        """Tell Redis what could not be told before: which tasks ended, and which go back."""
+        for claim in list(self._unsent):
+            self._send_ack(claim)
+        dropped = list(self._dropped)
+        if dropped:
+            claims.release(client, self.worker, dropped)
+            self._dropped.difference_update(dropped)
+
+    def reassert(self, client: Client) -> None:
+        """Say again what this worker holds, to a server that may have forgotten it."""
+        held = dict(self.held)
+        said = [(id, task.queue, task.suffix, task.task_id, task.raw) for id, task in held.items()]
+        gone = leases.reassert(client, self.worker, self.token(), said)
+        for claim in gone:
+            logger.error("task %s is held by %s and by another worker", held[claim].task_id, self.worker)
+
     def offer(self, queues: Sequence[str], slots: int) -> Offer | None:
         """What the worker can take now; None while it takes no work."""
-        return self._offer(queues, slots) if slots > 0 else None
+        offer = self._offer(queues, slots) if slots > 0 else None
+        return offer and replace(offer, token=self.token())
 
     def learn_queues(self, count: int) -> bool:
         """Told how many constrained queues there are, read their names if some are new; returns whether it did."""
@@ -87,40 +158,87 @@ class Holder:
 
     def next_claim(self) -> str:
         """A claim id that was never used before."""
-        return f"{self.token}-{next(self._serial)}"
+        return f"{self._process}{next(self._serial)}"
 
     def note(self, claim: str, outcome: Outcome) -> None:
         """Say how a task ended, before its claim is acked."""
         self._outcomes[claim] = outcome
 
+    def began(self, claim: str, pid: int) -> None:
+        """That process runs the task now."""
+        if claim in self.held:
+            self.held[claim] = replace(self.held[claim], pid=pid)
+
     def ack(self, claim: str) -> None:
         """The task has ended: let go of it for good. While Redis is away the ack waits for the next connection."""
-        self.held.pop(claim, None)
-        self._unsent[claim] = self._outcomes.pop(claim, Outcome())
+        self._unsent[claim] = self._outcomes.get(claim, Outcome())
+        self._forget(claim)
         self._send_ack(claim)
 
     def release(self, claim: str) -> None:
-        """Put a task back in front of its queue. While Redis is away, `attach` does it."""
-        self.held.pop(claim, None)
-        self._outcomes.pop(claim, None)
+        """Put a task back in front of its queue."""
+        self.drop(claim)
+        if self._channel is not None:
+            try:
+                self.settle(self._channel.store)
+            except (ServerError, OSError) as error:
+                logger.warning("claim %s goes back to its queue once Redis answers: %s", claim, error)
+
+    def drop(self, claim: str) -> None:
+        """Forget a task that no longer runs here; at the next chance it goes back to its queue, no loss counted."""
+        self._forget(claim)
+        self._dropped.add(claim)
+
+    def excuse(self, claim: str, reason: str, *, counter: str = "") -> None:
+        """The process of this task is going to be ended by us, for this reason, which is not the task's doing.
+
+        Args:
+            counter: what it counts as all the same, see `leases.Charge`.
+        """
+        self.excused[claim] = (reason, Charge(counter, self._keeping.limit))
+
+    def lose(self, claim: str, reason: str) -> None:
+        """A task's process died: it goes back to its queue, or to the dead letters if that happened too often."""
+        reason, charge = self.excused.get(claim, (reason, Charge("losses", self._keeping.limit)))
+        self._forget(claim)
         if self._channel is None:
+            self._dropped.add(claim)
             return
         try:
-            claims.release(self._channel.store, self.worker, [claim])
+            state = leases.lose(self._channel.store, self.worker, claim, reason, charge)
+            logger.warning("claim %s: %s; the task is %s now", claim, reason, state)
         except (ServerError, OSError) as error:
-            logger.warning("claim %s goes back to its queue at the next connection: %s", claim, error)
+            logger.warning("claim %s goes back to its queue once Redis answers: %s", claim, error)
+            self._dropped.add(claim)
+
+    def bury(self, claim: str, reason: str) -> None:
+        """No worker can run this message: to the dead letters with it. While Redis is away it goes back, to be found
+        wanting again."""
+        self._forget(claim)
+        try:
+            assert self._channel is not None
+            dead.bury(self._channel.store, self.worker, claim, reason)
+        except (ServerError, OSError) as error:
+            logger.warning("claim %s goes back to its queue once Redis answers: %s", claim, error)
+            self._dropped.add(claim)
+
+    def _forget(self, claim: str) -> None:
+        held = self.held.pop(claim, None)
+        if held is not None:
+            self.recent.append((held, _clock()))
+        self._outcomes.pop(claim, None)
+        self.excused.pop(claim, None)
 
     def _send_ack(self, claim: str) -> None:
-        channel = self._channel
-        if channel is None:
+        channel, outcome = self._channel, self._unsent.get(claim)
+        if channel is None or outcome is None:
             return
-        outcome = self._unsent[claim]
         wake = channel.identity.consumer if channel.is_napping and channel.identity else ""
         try:
-            ours = claims.ack(channel.store, self.worker, claim, outcome, life=self._records_ttl, wake=wake)
+            ours = claims.ack(channel.store, self.worker, claim, outcome, life=self._keeping.records_ttl, wake=wake)
         except (ServerError, OSError) as error:
-            logger.warning("the end of claim %s is told to Redis at the next connection: %s", claim, error)
+            logger.warning("the end of claim %s is told to Redis once it answers: %s", claim, error)
             return
-        del self._unsent[claim]
+        self._unsent.pop(claim, None)
         if not ours:
             logger.warning("claim %s had been taken from %s before its task ended", claim, self.worker)

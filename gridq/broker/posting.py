@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from kombu.transport.redis import PRIORITY_STEPS
 from kombu.utils.json import dumps
 
 from gridq.placement.decision import Decision
 from gridq.queues import is_constrained
 from gridq.store.claims import Posting
+from gridq.store.keys import PRIORITY_SEPARATOR
 
 #: The message header that carries the needs, and the property that carries the router's decision to the transport.
 HEADER = "gridq"
 DECISION = "gridq_decision"
 
 #: The property that tells two tries to publish the same message from two messages. kombu tries again with the same
-#: properties, and redis-py with the same command; put.lua does nothing the second time.
+#: properties, and redis-py with the same command; put.lua does nothing the second time. It stands last in the message,
+#: with the bytes and the id of the task behind it, where the scripts find them without reading the body.
 PUT = "gridq_put"
 
 
@@ -44,7 +48,8 @@ def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
     headers, properties = message["headers"], message["properties"]
     decision: Decision | None = properties.pop(DECISION, None)
     needs = headers.get(HEADER) or {}
-    delivery = properties.setdefault(PUT, uuid4().hex)
+    amount = int(needs.get("vram", 0))
+    delivery = properties.setdefault(PUT, f"{uuid4().hex} {amount} {headers['id']}")
     record = {"name": headers["task"], "priority": str(properties.get("priority", ""))}
     if needs:
         record["needs"] = json.dumps(needs)
@@ -54,7 +59,7 @@ def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
         raw=dumps(message),
         queue=queue,
         suffix=suffix,
-        bytes=int(needs.get("vram", 0)),
+        bytes=amount,
         candidates=decision.candidates if decision else (),
         delay=seconds_until(headers.get("eta")),
         delivery=delivery,
@@ -62,3 +67,16 @@ def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
         task_id=headers["id"],
         record=record,
     )
+
+
+def decoded_body(message: dict[str, Any]) -> str | bytes:
+    """A message's body without kombu's transfer encoding, still serialised."""
+    body: str = message["body"]
+    return base64.b64decode(body) if message["properties"].get("body_encoding") == "base64" else body
+
+
+def suffixes(app: Any) -> list[str]:
+    """What stands behind a queue's name for each of kombu's priority steps, the most urgent first."""
+    options = app.conf.broker_transport_options
+    steps, separator = options.get("priority_steps", PRIORITY_STEPS), options.get("sep", PRIORITY_SEPARATOR)
+    return [f"{separator}{step}" if step else "" for step in steps]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -32,11 +33,13 @@ class Router:
     Args:
         settings: strategy, and whether impossible needs are refused.
         fleet: what is known of the GPUs.
+        inherited: the priority that a task published now has from the task that publishes it, if any.
     """
 
-    def __init__(self, settings: Settings, fleet: Fleet) -> None:
+    def __init__(self, settings: Settings, fleet: Fleet, inherited: Callable[[], int | None] = lambda: None) -> None:
         self._settings = settings
         self._fleet = fleet
+        self._inherited = inherited
 
     def __call__(
         self, name: str, args: Any, kwargs: Any, options: dict[str, Any], task: Any = None
@@ -46,13 +49,14 @@ class Router:
         Raises:
             NeedError: for a wrong need, before anything is published.
         """
-        words = {word: options.pop(word) for word in NEED_NAMES if word in options}
-        wrong = misspelt(options)
+        # Stamps are Celery's: it published the task with words of its caller's choice, and wants to find them here.
+        stamps = set(options.get("stamped_headers") or ())
+        words = {word: options.pop(word) for word in NEED_NAMES if word in options and word not in stamps}
+        wrong = misspelt(option for option in options if option not in stamps)
         if wrong:
             raise NeedError(f"unknown option {wrong[0]!r} of {name}", hint=f"did you mean {wrong[1]!r}?")
-        priority = options.get("priority")
-        options["priority"] = PRIORITIES["normal"] if priority is None else priority_number(priority)
-
+        if "priority" not in stamps:
+            options["priority"] = self._priority(options.get("priority"))
         headers = dict(options.get("headers") or {})
         before = Needs.from_message(headers[HEADER]) if HEADER in headers else getattr(task, "needs", _NONE)
         needs = before.override(**words) if words else before
@@ -70,6 +74,14 @@ class Router:
             route[DECISION] = self._decide(name, needs)
         return route
 
+    def _priority(self, said: object) -> int:
+        if said is not None:
+            return priority_number(said)
+        # What Celery does next with task_inherit_parent_priority it does only where no priority is given; and without
+        # any, kombu would put the task into the most urgent list.
+        inherited = self._inherited()
+        return PRIORITIES["normal"] if inherited is None else inherited
+
     def _decide(self, name: str, needs: Needs) -> Decision:
         decision = self._fleet.snapshot().decide(needs, self._settings.strategy)
         if decision.impossible:
@@ -78,6 +90,13 @@ class Router:
                 raise UnmetNeedError(message, hint="impossible_needs: wait lets such tasks wait for a GPU that fits")
             warnings.warn(UnmetNeedWarning(f"{message}; it waits for a GPU that fits"), stacklevel=2)
         return decision
+
+
+def parents_priority(app: Any) -> int | None:
+    """The priority of the task that runs here now, where the app's tasks inherit it."""
+    parent = app.current_worker_task if app.conf.task_inherit_parent_priority else None
+    said = (parent.request.delivery_info or {}).get("priority") if parent else None
+    return said if isinstance(said, int) else None
 
 
 def _name(queue: Queue | str | None) -> str | None:

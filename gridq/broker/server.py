@@ -227,7 +227,7 @@ class _Keeper:
     def _keep(self, program: str, directory: Path, output: IO[bytes], started: Future[subprocess.Popen[bytes]]) -> None:
         try:
             process = _popen(program, directory, output)
-        except OSError as error:
+        except (OSError, subprocess.SubprocessError) as error:
             started.set_exception(BrokerError(f"expected {program} to start, got: {error}"))
             return
         started.set_result(process)

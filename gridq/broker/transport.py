@@ -10,76 +10,52 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from queue import Empty
 from time import monotonic
 from typing import Any
 
 from kombu.log import get_logger
 from kombu.transport import redis as stock
-from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
 from gridq.broker.holder import Held, Holder
-from gridq.broker.posting import is_task, posting_of, seconds_until
+from gridq.broker.listening import Listening
+from gridq.broker.posting import PUT, is_task, posting_of, seconds_until
+from gridq.broker.qos import ClaimQoS
 from gridq.queues import vram_ceiling
 from gridq.store import claims
-from gridq.store.claims import Identity, Offer, Outcome
-from gridq.store.client import Client, NoScriptError, ServerError
+from gridq.store.claims import Identity, Offer
+from gridq.store.client import NO_RETRY, Client, NoScriptError, ServerError
 
 logger = get_logger(__name__)
+
+#: What broker_transport_options can say beside what kombu knows.
+OPTIONS = ("confirm", "confirm_timeout")
 
 #: What a task channel asked Redis last: for a task, or to be woken.
 _LOOK, _NAP = "look", "nap"
 
 
-class ClaimQoS(virtual.QoS):
-    """Acknowledges by claim id, and lets a channel look for tasks only while its worker has a free slot."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that was claimed: from which list, and how often it came back from a worker before."""
 
-    def __init__(self, channel: Any, prefetch_count: int, holder: Holder) -> None:
-        super().__init__(channel, prefetch_count)
-        self.holder = holder
-
-    @property
-    def free_slots(self) -> int:
-        """How many tasks the worker could start now; what it holds survives a reconnect, so it is counted there."""
-        return max(0, (self.prefetch_count or 2**16) - len(self.holder.held))
-
-    def can_consume(self) -> bool:
-        return self.free_slots > 0
-
-    def ack(self, delivery_tag: str) -> None:
-        self.holder.ack(delivery_tag)
-        super().ack(delivery_tag)
-
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if requeue:
-            self.holder.release(delivery_tag)
-        else:
-            self.holder.note(delivery_tag, Outcome("dead", "rejected by its worker"))
-            self.holder.ack(delivery_tag)
-        super().ack(delivery_tag)
-
-    def restore_unacked(self) -> list[Any]:
-        """A closed connection says nothing about the tasks that run: they stay claimed."""
-        return []
-
-    def restore_unacked_once(self, stderr: Any = None) -> None:
-        self._on_collect.cancel()
-
-    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
-        """No visibility timeout: a task may run for a week."""
+    queue: str
+    suffix: str
+    raw: str
+    requeues: int
 
 
-#: Mixed into classes of kombu, whose attributes it uses.
-_Mixed: Any = object
-
-
-class Claiming(_Mixed):
+class Claiming(Listening):
     """The part of a channel that claims; mixed into kombu's Redis and Sentinel channels."""
 
     holder: Holder | None = None
     identity: Identity | None = None
+    #: Transport options of ours, see the settings of these names.
+    confirm = "none"
+    confirm_timeout = 1.0
     _claim = ""
     _nap = 0.0
     _asked: str | None = None
@@ -114,8 +90,14 @@ class Claiming(_Mixed):
         batch = kwargs.get("_publish_batch")
         if batch is not None:
             batch.add("eval", *claims.put_command(posting, self.global_keyprefix))
-        else:
+        elif self.confirm == "none":
             claims.put(self.store, posting)
+        else:
+            claims.put_confirmed(self.store, posting, self.confirm, self.confirm_timeout)
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        parameters: dict[str, Any] = super()._connparams(asynchronous)
+        return parameters | {"retry": NO_RETRY}
 
     # -- claiming
 
@@ -178,10 +160,10 @@ class Claiming(_Mixed):
             self._flush_brpop_reauth()
         if found is None:
             raise Empty()
-        self._hand_out(*found)
+        self._hand_out(found)
         return True
 
-    def _read_reply(self, **options: Any) -> tuple[str, bytes] | None:
+    def _read_reply(self, **options: Any) -> Claimed | None:
         """The message that was claimed, or None after an empty look, a nap or a refusal."""
         connection = self.client.connection
         napping, self._nap = self._asked == _NAP, 0.0
@@ -196,6 +178,9 @@ class Claiming(_Mixed):
         except self.ResponseError as error:
             logger.error("Redis refused to hand out a task, the next try is in a second: %s", error)
             self._nap = 1.0
+            if "READONLY" in str(error):
+                # The primary became a replica and kept its connections: a new one leads to the new primary.
+                connection.disconnect()
             return None
         if napping:
             return None
@@ -203,7 +188,7 @@ class Claiming(_Mixed):
         assert self.holder is not None
         learnt = self.holder.learn_queues(int(reply[2]))
         if reply[0]:
-            return bytes_to_str(reply[0]), reply[1]
+            return Claimed(bytes_to_str(reply[0]), bytes_to_str(reply[4]), bytes_to_str(reply[1]), int(reply[3]))
         if not learnt:
             self._nap = float(self.brpop_timeout)
             due_ms = int(reply[1])
@@ -211,34 +196,46 @@ class Claiming(_Mixed):
                 self._nap = min(self._nap, max(0.001, due_ms / 1000))
         return None
 
-    def _hand_out(self, queue: str, raw: bytes) -> None:
+    def _hand_out(self, claimed: Claimed) -> None:
         holder, claim = self.holder, self._claim
         assert holder is not None
         if not self.active_queues:
             holder.release(claim)
             return
         try:
-            payload = loads(bytes_to_str(raw))
-            properties, headers = payload["properties"], payload.get("headers") or {}
-        except (ValueError, TypeError, KeyError) as error:
-            logger.error("dropped a message of queue %s that is no kombu message: %s", queue, error)
-            holder.note(claim, Outcome("dead", f"not a kombu message: {error}"))
-            holder.ack(claim)
-            return
-        if (wait := seconds_until(headers.get("eta"))) > 0:
+            payload, objection = _read(claimed.raw)
+            objection = objection or holder.objection(payload)
+            if not objection:
+                self._prepare(payload, claimed)
+        except Exception as error:  # noqa: BLE001 (whatever a foreign message can do to us, it must not do to every worker)
+            objection = f"it cannot be read: {type(error).__name__}: {error}"
+        if objection:
+            logger.error("a message of queue %s goes to the dead letters: %s", claimed.queue, objection)
+            holder.bury(claim, objection)
+        elif claim in holder.held:
+            # Queues that workers find by themselves have no consumer of their own; all share one callback.
+            known = claimed.queue in self.connection._callbacks
+            self.connection._deliver(payload, claimed.queue if known else self.active_queues[0])
+
+    def _prepare(self, payload: dict[str, Any], claimed: Claimed) -> None:
+        """Put off what is not due yet; hold what is, as Celery wants to see it."""
+        holder, claim = self.holder, self._claim
+        assert holder is not None
+        properties, headers = payload["properties"], payload.get("headers") or {}
+        # What gridq published was due by Redis' clock when it came here; ours may be slow.
+        if PUT not in properties and (wait := seconds_until(headers.get("eta"))) > 0:
             claims.postpone(self.store, holder.worker, claim, wait)
             return
         if headers.get("eta"):
             headers["eta"] = None  # It was waited for in Redis; Celery need not look at its own clock again.
+        if claimed.requeues:
+            # So Celery looks whether the result was stored before the worker was lost.
+            properties.setdefault("delivery_info", {})["redelivered"] = True
         properties["delivery_tag"] = claim
         needs = headers.get("gridq") or {}
-        holder.held[claim] = Held(
-            str(properties.get("correlation_id", "")), int(needs.get("vram", vram_ceiling(queue)))
-        )
-        callbacks = self.connection._callbacks
-        # Queues that workers find by themselves have no consumer of their own; all share one callback.
-        consumer = queue if queue in callbacks else self.active_queues[0]
-        self.connection._deliver(payload, consumer)
+        task_id = str(properties.get("correlation_id", ""))
+        amount = int(needs.get("vram", vram_ceiling(claimed.queue)))
+        holder.held[claim] = Held(task_id, amount, claimed.queue, claimed.suffix, claimed.raw)
 
     # -- stopping
 
@@ -269,12 +266,26 @@ class Claiming(_Mixed):
             self._in_poll = self._asked = None
 
 
+def _read(raw: str) -> tuple[dict[str, Any], str | None]:
+    """A message as kombu wrote it, or why it is none."""
+    try:
+        payload = loads(raw)
+        payload["properties"].get("delivery_info")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return {}, f"it is not a kombu message: {type(error).__name__}: {error}"
+    return payload, None
+
+
 class Channel(Claiming, stock.Channel):
     """A channel to one Redis server."""
+
+    from_transport_options = (*stock.Channel.from_transport_options, *OPTIONS)
 
 
 class SentinelChannel(Claiming, stock.SentinelChannel):
     """A channel to whichever server Sentinel calls the master."""
+
+    from_transport_options = (*stock.SentinelChannel.from_transport_options, *OPTIONS)
 
 
 class Transport(stock.Transport):

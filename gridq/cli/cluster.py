@@ -70,6 +70,7 @@ def worker_row(worker: WorkerStatus) -> Row:
     names = ("name", "node", "pid", "slots", "free", "cpu_load", "score")
     return {name: getattr(worker, name) for name in names} | {
         "age": round(worker.age, 3),
+        "draining": worker.draining,
         "gpus": [gpu.device.uuid for gpu in worker.gpus],
         "running": list(worker.running),
         "queues": list(worker.queues),
@@ -95,6 +96,7 @@ def gpu_row(worker: WorkerStatus, gpu: GpuStatus) -> Row:
         "memory_total": device.memory_total,
         **{name: getattr(reading, name) if reading else None for name in said},
         "verdict": gpu.verdict.state.value,
+        "draining": worker.draining,
         "reasons": list(gpu.verdict.reasons),
         "running": list(worker.running),
         "slots": worker.slots,
@@ -111,8 +113,9 @@ def queue_rows(client: Client, living: Sequence[WorkerStatus]) -> list[Row]:
     names.update(queue for worker in living for queue in worker.queues)
     ordered = sorted(names)
     waiting = _lengths(client, ordered)
+    taking = [worker for worker in living if not worker.draining]
     rows = [
-        {"name": name, "waiting": waiting[name], "consumers": sum(looks_into(worker, name) for worker in living)}
+        {"name": name, "waiting": waiting[name], "consumers": sum(looks_into(worker, name) for worker in taking)}
         for name in ordered
     ]
     return [row for row in rows if row["waiting"] or row["consumers"]]
@@ -168,6 +171,7 @@ def node_rows(living: Sequence[WorkerStatus]) -> list[Row]:
                 "memory_used": sum(used) if gpus and None not in used else None,
                 "memory_total": sum(row["memory_total"] for row in gpus),
                 "verdict": _worst(states),
+                "draining": [worker.name for worker in here if worker.draining],
                 "reasons": [f"GPU {row['index']}: {reason}" for row in gpus for reason in row["reasons"]],
                 "running": sum(len(worker.running) for worker in here),
                 # A node is as light as the lightest worker that could take its next GPU task.

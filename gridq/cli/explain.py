@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -100,6 +101,10 @@ def why(record: TaskRecord) -> str:
         return f"{record.queue} was ready and came first by {strategy}"
     if record.state == "waiting":
         return _why_waiting(record, candidates)
+    if record.state == "dead":
+        return f"no worker could end it; gridq dead retry {record.id} tries again"
+    if record.worker is None:
+        return "it ended before any worker took it"
     if not record.needs.get("gpu"):
         return f"it asks for no GPU, and {record.worker} was free"
     chosen = next((row for row in candidates if row["worker"] == record.worker), None)
@@ -187,7 +192,14 @@ def _facts(answer: Row) -> Table:
     grid.add_row("why", answer["why"])
     if answer["reason"]:
         grid.add_row("reason", answer["reason"])
+    if answer["xids"]:
+        grid.add_row("XIDs", "\n".join(_witnessed(note) for note in answer["xids"]))
     return grid
+
+
+def _witnessed(note: Row) -> str:
+    when = datetime.fromtimestamp(note["at"]).strftime("%H:%M:%S")
+    return f"this task was on {note['worker']} when XID {note['number']} fired at {when}: {note['meaning']}"
 
 
 def _words(name: str) -> str:

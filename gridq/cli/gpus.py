@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gridq.cli.cluster import gpu_rows
-from gridq.cli.look import Column, Row, console, emit_json, known, memory, table, verdict
+from gridq.cli.look import Column, Row, console, draining, emit_json, known, memory, table, verdict
 from gridq.cli.session import Session, pass_session
 
 COLUMNS = (
@@ -17,7 +17,7 @@ COLUMNS = (
     Column("util", lambda row: known(row["utilization"], "{:.0%}"), right=True),
     Column("temp", lambda row: known(row["temperature"], "{:.0f}°C"), right=True),
     Column("power", lambda row: known(row["power"], "{:.0f}W"), width=90, right=True),
-    Column("verdict", lambda row: verdict(row["verdict"])),
+    Column("verdict", lambda row: draining(verdict(row["verdict"]), row["draining"])),
     Column("run", lambda row: f"{len(row['running'])}/{row['slots']}", right=True),
     Column("task", lambda row: ", ".join(task[:8] for task in row["running"]) or "–", width=130),
 )

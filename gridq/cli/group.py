@@ -18,6 +18,10 @@ COMMANDS = {
     "gpus": ("gpus", "One line per GPU: memory, load, temperature, verdict."),
     "health": ("health", "One line per node, the lightest first."),
     "explain": ("explain", "Where a task is, and why."),
+    "cancel": ("cancel", "End tasks, whether they wait or run."),
+    "drain": ("drain", "Let workers or nodes finish what they run, and take no more."),
+    "undrain": ("undrain", "Let them take tasks again."),
+    "dead": ("dead", "Tasks that no worker could end: list, retry, drop."),
     "config": ("config", "Show the settings and where they came from, or check a file."),
 }
 

@@ -44,3 +44,5 @@ def command(session: Session, as_json: bool) -> None:
     for row in rows:
         for reason in row["reasons"]:
             out.print(f"{row['node']}: {reason}", style="dim")
+        if row["draining"]:
+            out.print(f"{row['node']}: draining: {', '.join(row['draining'])}", style="dim")

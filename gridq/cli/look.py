@@ -102,6 +102,11 @@ def verdict(state: str) -> Text:
     return Text(state, style=_COLOURS.get(state, ""))
 
 
+def draining(cell: Text, is_draining: bool) -> Text:
+    """The cell, and that its worker takes no more tasks."""
+    return cell.append(" draining", style="yellow") if is_draining else cell
+
+
 def known(value: float | int | str | None, form: str = "{}") -> str:
     """The value in that form; `–` for None."""
     return UNKNOWN if value is None else form.format(value)

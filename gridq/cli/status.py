@@ -90,6 +90,8 @@ def _head(cluster: Cluster) -> Group:
     nodes = len({row["node"] for row in cluster.workers})
     tasks = f"{running} running · {waiting} waiting · {cluster.delayed} delayed"
     where = f"{count(len(cluster.workers), 'worker')} on {count(nodes, 'node')}, {count(len(cluster.gpus), 'GPU')}"
+    drained = sum(row["draining"] for row in cluster.workers)
+    where += f" · {drained} draining" if drained else ""
     return Group(
         headed("broker", f"{broker['url']} · {broker['version']} · {broker['latency'] * 1000:.1f}ms"),
         headed("workers", where),

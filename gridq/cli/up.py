@@ -65,14 +65,15 @@ def command(session: Session, spec: str | None, cpu: int | None, verbose: bool) 
         out = console()
         with broker_of(session.app, settings) as server, session.store() as client:
             _head(out, session, server, has_gpus=bool(devices))
-            _run(client, supervisor, interrupts, _Screen(out, verbose, server))
+            _run(client, supervisor, interrupts, _Screen(out, verbose, server, settings.shown("grace")))
 
 
 class _Screen:
     """What `up` shows."""
 
-    def __init__(self, out: Console, verbose: bool, server: LocalServer | None) -> None:
+    def __init__(self, out: Console, verbose: bool, server: LocalServer | None, grace: str) -> None:
         self.out = out
+        self.grace = grace
         self._verbose = verbose
         self._server = server
 
@@ -123,7 +124,7 @@ def _run(client: Client, supervisor: Supervisor, interrupts: Interrupts, screen:
             supervisor.tick()
             screen.relay(supervisor)
             screen.check_broker()
-        out.print("stopping: no new tasks; Ctrl-C again stops the running ones now")
+        out.print(f"stopping: no new tasks; running ones get {screen.grace}, Ctrl-C again stops them now")
         drain(client, supervisor, interrupts, lambda line: out.print(line, style="yellow"))
     except StoppedError:
         out.print("stopped before all was up")

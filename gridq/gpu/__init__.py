@@ -1,8 +1,9 @@
 """What the hardware says. Knows neither Celery nor Redis.
 
-device (what a GPU is) · reading (what it says now) · probe (who asks it: nvml, sim) · xid (what an error number
-means) · health (reading → verdict) · watch (a probe in a process of its own, with a deadline) ·
-listing (the same, once) · lock (who holds it)
+device (what a GPU is) · reading (what it says now) · plain (both from JSON) · probe (who asks it: nvml, sim) · xid
+(what an error number means) · health (reading → verdict) · watch (a probe in a process of its own, with a deadline) ·
+heat, course (the verdict over time) · canary (a check of a GPU that was sick) · ward (all of these for a worker's GPUs)
+· listing (the same, once) · lock (who holds it)
 """
 
 from __future__ import annotations

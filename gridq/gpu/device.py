@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from gridq.gpu.plain import known
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -30,5 +32,9 @@ class Device:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(**plain)
+        """The inverse of `to_dict`, as far as the writer's version knew these fields."""
+        return cls(**{**_UNSAID, **known(cls, plain)})
+
+
+#: A GPU of which this is all that is known takes nothing that has a need.
+_UNSAID: dict[str, Any] = {"index": 0, "model": "", "memory_total": 0, "driver": ""}

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any, Self
 
 from gridq.gpu.reading import Reading
-from gridq.gpu.xid import Action, lookup
 from gridq.units import format_seconds
 
 
@@ -38,8 +37,9 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        return cls(State(plain["state"]), tuple(plain["reasons"]))
+        """The inverse of `to_dict`; a state that only a newer version knows is unknown here."""
+        states = {state.value: state for state in State}
+        return cls(states.get(plain.get("state", ""), State.UNKNOWN), tuple(plain.get("reasons") or ()))
 
 
 WARM_MARGIN = 5.0
@@ -47,7 +47,7 @@ WARM_MARGIN = 5.0
 
 
 def judge(reading: Reading | None, age: float, deadline: float) -> Verdict:
-    """The verdict on a reading. Pure: what came before it counts only as far as the reading carries it (its XIDs).
+    """The verdict on one reading alone. What came before it, XIDs and hysteresis are `gpu.course`'s.
 
     Args:
         reading: the newest one, None when there was none yet.
@@ -56,14 +56,15 @@ def judge(reading: Reading | None, age: float, deadline: float) -> Verdict:
     """
     if reading is None or age > deadline:
         return Verdict(State.UNKNOWN, (_silent(reading, age, deadline),))
-    sick, warm = _faults(reading), ""
-    margin = _margin(reading)
+    sick, warm = list(faults(reading).values()), ""
+    if reading.ecc_uncorrected:
+        sick.append(double_bit(reading.ecc_uncorrected))
+    margin = margin_of(reading)
     if margin is not None and margin <= WARM_MARGIN:
-        limit = f"{reading.temperature:g}°C, the limit is {reading.temperature_limit:g}°C"
         if margin <= 0:
-            sick.append(f"hot: {limit}")
+            sick.append(f"hot: {degrees(reading)}")
         else:
-            warm = f"warm: {limit}"
+            warm = f"warm: {degrees(reading)}"
     if sick:
         return Verdict(State.UNHEALTHY, tuple(sick))
     return Verdict(State.DEGRADED, (warm,)) if warm else Verdict(State.HEALTHY)
@@ -75,17 +76,28 @@ def _silent(reading: Reading | None, age: float, deadline: float) -> str:
     return f"no reading for {format_seconds(age)}, expected one within {format_seconds(deadline)}"
 
 
-def _faults(reading: Reading) -> list[str]:
-    faults = ["lost: the card has fallen off the bus"] if reading.lost else []
+def faults(reading: Reading) -> dict[str, str]:
+    """What is wrong with the card itself for as long as it says so, by name, in words."""
+    found = {}
+    if reading.lost:
+        found["lost"] = "lost: the card has fallen off the bus"
     if reading.remap_failed:
-        faults.append("memory: the card could not replace a bad row")
-    if reading.ecc_uncorrected:
-        faults.append(f"memory: {reading.ecc_uncorrected} double-bit errors (ECC) since the driver was loaded")
-    known = [lookup(number) for number in dict.fromkeys(reading.xids)]
-    return faults + [f"{xid} ({xid.action})" for xid in known if xid.action in (Action.DRAIN, Action.QUARANTINE)]
+        found["remap"] = "memory: the card could not replace a bad row"
+    return found
 
 
-def _margin(reading: Reading) -> float | None:
+def double_bit(count: int) -> str:
+    """The reason for double-bit errors; the driver counts them until it is loaded again, so the count never falls."""
+    return f"memory: {count} double-bit errors (ECC) since the driver was loaded"
+
+
+def margin_of(reading: Reading) -> float | None:
+    """Degrees Celsius up to the card's limit; None where it does not say."""
     if reading.temperature is None or reading.temperature_limit is None:
         return None
     return reading.temperature_limit - reading.temperature
+
+
+def degrees(reading: Reading) -> str:
+    """The temperature and its limit in words."""
+    return f"{reading.temperature:g}°C, the limit is {reading.temperature_limit:g}°C"

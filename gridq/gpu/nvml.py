@@ -7,6 +7,7 @@ instance's, temperature and faults are the card's, utilization and power do not 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import pynvml
 from gridq.errors import ProbeError
 from gridq.gpu.device import Device
 from gridq.gpu.reading import Process, Reading
+from gridq.gpu.xid import XidEvent
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ class NvmlProbe:
     def __init__(self) -> None:
         self._handles: dict[str, _Handle] = {}
         self._event_sets: dict[str, Any] = {}
-        self._waiting: dict[str, list[int]] = {}
+        self._waiting: dict[str, list[XidEvent]] = {}
         try:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
@@ -129,12 +131,12 @@ class NvmlProbe:
 
     def _collect(self, handle: _Handle) -> None:
         """Hand out the card's new XIDs to those of its devices that are being read, for their next reading."""
-        for number, instance in _drain(self._events(handle)):
+        for event, instance in _drain(self._events(handle)):
             for uuid, waiting in self._waiting.items():
                 its = self._handles[uuid]
                 concerned = instance in (_WHOLE_CARD, its.instance) or not its.is_mig
                 if its.card_uuid == handle.card_uuid and concerned:
-                    waiting.append(number)
+                    waiting.append(event)
 
     def _events(self, handle: _Handle) -> Any | None:
         """The card's own set of XID events; None where the driver offers none."""
@@ -231,15 +233,16 @@ def _processes(handle: Any) -> tuple[Process, ...] | None:
     return None if running is None else tuple(Process(found.pid, found.usedGpuMemory) for found in running)
 
 
-def _drain(events: Any | None) -> Iterator[tuple[int, int]]:
-    """The number of each waiting XID, and the MIG instance that it hit."""
+def _drain(events: Any | None) -> Iterator[tuple[XidEvent, int]]:
+    """Each waiting XID, and the MIG instance that it hit. NVML says neither when it happened nor to which process."""
     for _ in range(_EVENTS_PER_READING if events is not None else 0):
         try:
             event = pynvml.nvmlEventSetWait_v2(events, _EVENT_WAIT)
         except (pynvml.NVMLError_Timeout, *_ABSENT):
             return
         if event.eventType == pynvml.nvmlEventTypeXidCriticalError:
-            yield int(event.eventData), int(event.gpuInstanceId)
+            told = time.monotonic_ns()
+            yield XidEvent(int(event.eventData), told, told / 1e9), int(event.gpuInstanceId)
 
 
 def _ask(question: Callable[..., T], *args: Any) -> T | None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from gridq.gpu.plain import known
+from gridq.gpu.xid import XidEvent
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -27,7 +30,7 @@ class Reading:
         power: watts drawn now.
         power_limit: watts allowed.
         processes: who holds memory; None where the driver does not say.
-        xids: numbers of the XID errors seen since the last reading, oldest first.
+        xids: the XID errors since the last reading, oldest first; in what `gpu.watch` says, the last few of all.
         ecc_uncorrected: double-bit memory errors since the driver was loaded.
         remap_failed: whether the card could not replace a bad memory row.
         lost: whether the card has fallen off the bus.
@@ -41,7 +44,7 @@ class Reading:
     power: float | None = None
     power_limit: float | None = None
     processes: tuple[Process, ...] | None = None
-    xids: tuple[int, ...] = ()
+    xids: tuple[XidEvent, ...] = ()
     ecc_uncorrected: int | None = None
     remap_failed: bool | None = None
     lost: bool = False
@@ -52,7 +55,8 @@ class Reading:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`, as far as the writer's version knew these fields."""
         processes = plain.get("processes")
-        held = None if processes is None else tuple(Process(**process) for process in processes)
-        return cls(**{**plain, "processes": held, "xids": tuple(plain.get("xids", ()))})
+        held = None if processes is None else tuple(Process(each["pid"], each.get("memory")) for each in processes)
+        xids = tuple(XidEvent.from_dict(event) for event in plain.get("xids") or ())
+        return cls(**{**known(cls, plain), "processes": held, "xids": xids})

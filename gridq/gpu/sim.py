@@ -23,6 +23,7 @@ from typing import Any
 from gridq.errors import ProbeError
 from gridq.gpu.device import Device
 from gridq.gpu.reading import Process, Reading
+from gridq.gpu.xid import XidEvent
 from gridq.units import format_bytes, parse_bytes
 
 TEMPERATURE_LIMIT = 90.0
@@ -48,7 +49,9 @@ class SimState:
         remap_failed: whether a bad memory row could not be replaced.
         lost: whether the card has fallen off the bus.
         hang: whether every reading blocks until this is unset.
-        xids: (serial, number) of the XIDs raised; use `Simulator.raise_xid`. A probe reports each of them once.
+        canary_fails: whether a check (gpu/canary.py) finds that the GPU computes wrongly.
+        xids: (serial, number, pid) of the XIDs raised, serials being nanoseconds since 1970 and pids 0 for nobody's;
+            use `Simulator.raise_xid`. A probe reports each of them once.
     """
 
     foreign: int = 0
@@ -59,7 +62,8 @@ class SimState:
     remap_failed: bool = False
     lost: bool = False
     hang: bool = False
-    xids: tuple[tuple[int, int], ...] = ()
+    canary_fails: bool = False
+    xids: tuple[tuple[int, int, int], ...] = ()
 
 
 class Simulator:
@@ -81,14 +85,18 @@ class Simulator:
         with self._changing():
             _write(self._dir, uuid, _checked({**asdict(_load(self._dir, uuid)), **changes}, uuid))
 
-    def raise_xid(self, uuid: str, *numbers: int) -> None:
-        """Let XID errors happen, one after the other."""
+    def raise_xid(self, uuid: str, *numbers: int, pid: int = 0) -> None:
+        """Let XID errors happen, one after the other, to the process `pid`; 0 for nobody in particular."""
         with self._changing():
             state = _load(self._dir, uuid)
             # Serials go on after `reset`, so that a probe takes no new XID for one that it has reported.
-            serial = max(time.time_ns(), *(last + 1 for last, _ in state.xids), 0)
-            raised = tuple((serial + place, number) for place, number in enumerate(numbers))
+            serial = max(time.time_ns(), *(last + 1 for last, _, _ in state.xids), 0)
+            raised = tuple((serial + place, number, pid) for place, number in enumerate(numbers))
             _write(self._dir, uuid, replace(state, xids=state.xids + raised))
+
+    def state(self, uuid: str) -> SimState:
+        """The GPU's state as it is now."""
+        return _load(self._dir, uuid)
 
     def reset(self, uuid: str) -> None:
         """Back to an idle, healthy GPU; memory that processes hold stays theirs."""
@@ -178,10 +186,12 @@ class SimProbe:
             remap_failed=state.remap_failed,
         )
 
-    def _new_xids(self, uuid: str, state: SimState) -> tuple[int, ...]:
+    def _new_xids(self, uuid: str, state: SimState) -> tuple[XidEvent, ...]:
         last = self._reported.get(uuid, -1)
-        self._reported[uuid] = max((serial for serial, _ in state.xids), default=last)
-        return tuple(number for serial, number in state.xids if serial > last)
+        self._reported[uuid] = max((serial for serial, _, _ in state.xids), default=last)
+        since_boot = time.time() - time.monotonic()
+        new = (raised for raised in state.xids if raised[0] > last)
+        return tuple(XidEvent(number, serial, serial / 1e9 - since_boot, pid or None) for serial, number, pid in new)
 
 
 def _parse(spec: str) -> Iterator[Device]:
@@ -234,10 +244,11 @@ def _checked(plain: Any, uuid: str) -> SimState:
         if name != "xids" and not (isinstance(value, int | float) or (value is None and optional)):
             raise ProbeError(f"expected a number or true/false for {name} of {uuid}, got {value!r}")
     try:
-        return SimState(**{**plain, "xids": tuple((int(at), int(number)) for at, number in plain.get("xids", ()))})
+        xids = tuple((int(at), int(number), sum(map(int, pid))) for at, number, *pid in plain.get("xids", ()))
+        return SimState(**{**plain, "xids": xids})
     except (TypeError, ValueError) as error:
         hint = "let XIDs happen by Simulator.raise_xid(uuid, 79)"
-        raise ProbeError(f"expected (serial, number) pairs as xids of {uuid}: {error}", hint=hint) from error
+        raise ProbeError(f"expected (serial, number, pid) as xids of {uuid}: {error}", hint=hint) from error
 
 
 def _write(state_dir: Path, uuid: str, state: SimState) -> None:
@@ -270,7 +281,7 @@ def _start_time(pid: int) -> str | None:
     """When a process started, in the kernel's ticks, which tells it from a later one with its pid. None: it is dead."""
     try:
         # The name, in parentheses, may hold spaces; the state follows it, the start time 19 fields on.
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None if Path("/proc/self/stat").exists() else _alive(pid)
     return None if state in "ZX" else rest[18]

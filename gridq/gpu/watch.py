@@ -37,14 +37,16 @@ _FIRST_PAUSE, _MOST_PAUSE = 0.25, 10.0
 _LASTING = 30.0
 """Seconds that a probe must have lived for its end to count as the first failure again."""
 _END_PATIENCE = 2.0
+_MOST_XIDS = 32
+"""How many XID errors of a GPU are remembered: a burst is heard in full, a storm in part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """The newest reading of a GPU (None before the first), its age in seconds, and the verdict on both.
 
-    The reading's `xids` are all that the watch has seen, each number once, oldest first: one that condemns a GPU counts
-    until the watch ends, not until the next reading.
+    The reading's `xids` are the last few that the watch has seen, oldest first, so that nobody has to catch the one
+    reading that carried an event. The verdict is on this one reading; `gpu.course` has the one that counts.
     """
 
     reading: Reading | None
@@ -107,16 +109,26 @@ class Watch:
     def _supervise(self) -> None:
         failures = 0
         while not self._stopping.is_set():
-            process, started = self._spawn(), time.monotonic()
-            self._process = process
-            reason = self._follow(process, min(_FIRST_PATIENCE * 2**failures, _MOST_PATIENCE))
-            self._end(process)
+            started = time.monotonic()
+            try:
+                reason = self._run_once(min(_FIRST_PATIENCE * 2**failures, _MOST_PATIENCE))
+            except Exception as error:  # Whatever it is: without this thread the GPU is silent for good.
+                logger.exception("watching the GPU probe failed")
+                reason = f"could not be watched: {error!r}"
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - started > _LASTING else failures + 1
             pause = min(_FIRST_PAUSE * 2**failures, _MOST_PAUSE)
             logger.warning("the GPU probe %s; starting it again in %gs", reason, pause)
             self._stopping.wait(pause)
+
+    def _run_once(self, patience: float) -> str:
+        """One process of the probe, from its start to its end; says why it ended."""
+        process = self._process = self._spawn()
+        try:
+            return self._follow(process, patience)
+        finally:
+            self._end(process)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         # Python's descriptors close on exec anyway. With close_fds, Popen would wait on a pipe that a child, forked at
@@ -148,12 +160,14 @@ class Watch:
                 self._error = str(said["error"])
                 return False
             reading, at = Reading.from_dict(said["reading"]), float(said["at"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             # Whatever else the driver's library prints there.
             return False
         before = self._seen.get(reading.uuid)
-        xids = (*(before[0].xids if before else ()), *reading.xids)
-        self._seen[reading.uuid] = replace(reading, xids=tuple(dict.fromkeys(xids))), at
+        known = before[0].xids if before else ()
+        # A simulated GPU's new probe reports again what the last one did.
+        new = [event for event in reading.xids if not known or event.id > known[-1].id]
+        self._seen[reading.uuid] = replace(reading, xids=(*known, *new)[-_MOST_XIDS:]), at
         self._error = None
         return True
 

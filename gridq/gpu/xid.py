@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Self
+
+from gridq.gpu.plain import known
 
 SOURCE = "https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html"
 """NVIDIA's XID catalog: where the numbers and what they mean come from. The actions are gridq's own choice."""
@@ -53,6 +56,29 @@ TABLE = (
     Xid(120, Action.QUARANTINE, "the GPU's own processor (GSP) failed"),
     Xid(140, Action.QUARANTINE, "a memory error (ECC) that the driver could not recover from"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class XidEvent:
+    """One XID error that happened on a GPU.
+
+    Attributes:
+        number: what kind it is, see `TABLE`.
+        id: grows from event to event of a GPU, so that one that was dealt with can be told from its repetition.
+        at: when, seconds of the machine's monotonic clock. Of a driver that gives no time: when the probe was told.
+        pid: the process that it hit, where the driver says so; NVML does not.
+    """
+
+    number: int
+    id: int
+    at: float
+    pid: int | None = None
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """The inverse of `asdict`, as far as the writer's version knew these fields."""
+        return cls(**known(cls, plain))
+
 
 _BY_NUMBER = {xid.number: xid for xid in TABLE}
 

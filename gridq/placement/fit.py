@@ -29,6 +29,8 @@ def obstacle(needs: Needs, worker: WorkerStatus) -> str | None:
     never = misfit(needs, seat)
     if never:
         return never
+    if worker.draining:
+        return "is draining"
     if not worker.takes_work:
         return next(
             f"is {gpu.verdict.state.value}: {', '.join(gpu.verdict.reasons)}"

@@ -1,5 +1,5 @@
 """What the cluster remembers: the only door to Redis.
 
 keys (every key, described once) · client (commands and scripts) · claims (put, claim, ack, release) ·
-workers (heartbeats) · tasks (records) · scripts/*.lua (what must happen in one step)
+workers (heartbeats) · telling (who tells of a loss) · tasks (records) · scripts/*.lua (what must happen in one step)
 """

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gridq.queues import vram_ceiling
+from gridq.errors import UnconfirmedError
+from gridq.queues import is_gpu, vram_ceiling
 from gridq.store.client import Client, script_sha, script_text
-from gridq.store.keys import CONSTRAINED
+from gridq.store.keys import CLAIMS, CONSTRAINED
 
 #: Bytes that stand for "as much as there is": CPU workers have no GPU memory to count.
 UNLIMITED = 2**52
@@ -71,12 +72,14 @@ class Offer:
         slots: how many tasks it can start.
         free: bytes of GPU memory that are free on each of its GPUs.
         rank: its place among ready workers; the lightest has the smallest.
+        token: of the lease under which it claims; empty for whatever lease its name has.
     """
 
     queues: Sequence[str]
     slots: int
     free: int = UNLIMITED
     rank: float = 0.0
+    token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,28 @@ def put(client: Client, posting: Posting) -> str:
     return bytes(client.run("put", *posting.arguments())).decode()
 
 
+def put_confirmed(client: Client, posting: Posting, by: str, timeout: float) -> str:
+    """Publish and wait until it is safe.
+
+    Args:
+        by: `replica`, or `aof` for the server's disk (Redis 7.2 or newer).
+        timeout: seconds to wait.
+
+    Raises:
+        UnconfirmedError: when that did not happen in time; the task is published all the same.
+    """
+    milliseconds = max(1, int(timeout * 1000))
+    then = ("WAIT", 1, milliseconds) if by == "replica" else ("WAITAOF", 1, 0, milliseconds)
+    queue, confirmed = client.run_then("put", posting.arguments(), then)
+    count = confirmed[0] if isinstance(confirmed, list) else confirmed
+    if not count:
+        raise UnconfirmedError(
+            f"task {posting.task_id} was published, but expected confirmation by {by} within {timeout:g}s, got none",
+            hint="the task will run; is a replica connected (confirm: replica), is appendonly on (confirm: aof)?",
+        )
+    return bytes(queue).decode()
+
+
 def put_command(posting: Posting, prefix: str) -> tuple[str | int, ...]:
     """What `put` does as arguments of an EVAL command, for a pipeline in which a missing script cannot be loaded."""
     return (script_text("put"), 0, prefix, *posting.arguments())
@@ -110,8 +135,8 @@ def claim_command(who: Identity, claim: str, offer: Offer, suffixes: Sequence[st
     looks: list[str] = []
     for queue in offer.queues:
         ceiling = vram_ceiling(queue)
-        # The own queue holds what was placed when the memory was free; by now it may not be.
-        checked = queue == who.worker or ceiling > offer.free
+        # A caller may have named the queue; and what was placed here when the memory was free may find it taken.
+        checked = queue == who.worker or is_gpu(queue)
         looks += [queue, "1" if checked else "0", str(ceiling)]
     return (
         "EVALSHA",
@@ -125,6 +150,7 @@ def claim_command(who: Identity, claim: str, offer: Offer, suffixes: Sequence[st
         f"{offer.rank:.10g}",
         str(offer.slots),
         str(offer.free),
+        offer.token,
         str(len(suffixes)),
         *suffixes,
         *looks,
@@ -154,10 +180,17 @@ def release(client: Client, worker: str, claims: Iterable[str]) -> int:
     return int(client.run("release", worker, "only", *claims))
 
 
-def take_back(client: Client, worker: str, known: Iterable[str]) -> int:
-    """Put back every claim of the worker that its process does not know of: a former self's, or one whose answer was
-    lost on the way. Only safe for whoever holds the worker's name. Returns how many there were."""
-    return int(client.run("release", worker, "except", *known))
+def take_back(client: Client, worker: str, process: str, known: Iterable[str]) -> int:
+    """Put back the claims whose answers were lost on the way.
+
+    Args:
+        process: what the claim ids of this process begin with; those of others are none of its business.
+        known: its claims that it knows of.
+
+    Returns:
+        How many there were.
+    """
+    return int(client.run("release", worker, "lost", process, *known))
 
 
 def postpone(client: Client, worker: str, claim: str, delay: float) -> bool:
@@ -168,6 +201,11 @@ def postpone(client: Client, worker: str, claim: str, delay: float) -> bool:
 def retire(client: Client, who: Identity, suffixes: Sequence[str]) -> int:
     """A consumer stops: what waits in its worker's own queue goes back; returns how many messages did."""
     return int(client.run("retire", who.consumer, who.worker, *suffixes))
+
+
+def held_tasks(client: Client, worker: str) -> list[str]:
+    """The ids of the tasks that a worker holds now."""
+    return [bytes(held).decode().split("\n", 4)[3] for held in client.command("HVALS", CLAIMS + worker)]
 
 
 def constrained_queues(client: Client) -> set[str]:

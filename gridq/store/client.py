@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 import redis
+from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError as NoScriptError
+from redis.exceptions import ReadOnlyError, ResponseError
+from redis.retry import Retry
 
 #: What a lost or refusing server raises.
 ServerError = redis.RedisError
+
+#: redis-py's own tries would add up with kombu's, and keep a caller waiting for minutes.
+NO_RETRY = Retry(NoBackoff(), 0)
 
 
 @cache
@@ -44,21 +51,56 @@ class Client:
     def run(self, script: str, *arguments: str | bytes | int | float) -> Any:
         """Run the named script with the key prefix as its first argument; loads it where the server forgot it."""
         arguments = (self.prefix, *arguments)
-        try:
-            return self.redis.execute_command("EVALSHA", script_sha(script), 0, *arguments)
-        except NoScriptError:
-            return self.redis.execute_command("EVAL", script_text(script), 0, *arguments)
+        with self._leaving_replicas():
+            try:
+                return self.redis.execute_command("EVALSHA", script_sha(script), 0, *arguments)
+            except NoScriptError:
+                return self.redis.execute_command("EVAL", script_text(script), 0, *arguments)
+
+    def run_then(
+        self, script: str, arguments: Sequence[str | bytes | int | float], then: Sequence[str | int]
+    ) -> list[Any]:
+        """Run the named script and one more command behind it on the same connection; both replies."""
+        for call in (("EVALSHA", script_sha(script)), ("EVAL", script_text(script))):
+            with self.redis.pipeline(transaction=False) as pipe:
+                pipe.execute_command(*call, 0, self.prefix, *arguments)
+                pipe.execute_command(*then)
+                first, second = pipe.execute(raise_on_error=False)
+            if not isinstance(first, NoScriptError):
+                break
+        with self._leaving_replicas():
+            for reply in (first, second):
+                if isinstance(reply, Exception):
+                    raise reply
+        return [first, second]
 
     def command(self, name: str, key: str, *arguments: str | bytes | int | float) -> Any:
         """One command on one key; the reply as redis-py gives it."""
-        return self.redis.execute_command(name, self.prefix + key, *arguments)
+        with self._leaving_replicas():
+            return self.redis.execute_command(name, self.prefix + key, *arguments)
 
     def commands(self, calls: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
         """Several commands in one round trip, each `(name, key, *arguments)`; no transaction."""
-        with self.redis.pipeline(transaction=False) as pipe:
+        with self._leaving_replicas(), self.redis.pipeline(transaction=False) as pipe:
             for name, key, *arguments in calls:
                 pipe.execute_command(name, f"{self.prefix}{key}", *arguments)
             return pipe.execute()
+
+    @contextmanager
+    def _leaving_replicas(self) -> Iterator[None]:
+        """Where a server says that it is a replica now: connect anew at the next try.
+
+        A master that is demoted keeps its connections. The address may long lead to its successor, but whoever stays
+        connected would be refused for ever.
+        """
+        try:
+            yield
+        except ResponseError as error:
+            # Redis before 7 wraps what a script was refused for into an error of no kind of its own.
+            if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
+                # Others that use the pool now find out by themselves: a connection must not be closed under them.
+                self.pool.disconnect(inuse_connections=False)
+            raise
 
     def now(self) -> float:
         """Redis' clock in seconds; the only clock that gridq compares."""

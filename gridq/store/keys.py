@@ -5,15 +5,27 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 
 | key                       | type   | life            | meaning                                                       |
 |---------------------------|--------|-----------------|---------------------------------------------------------------|
-| `gridq:claims:<worker>`   | hash   | while claimed   | claim id → `queue\\nsuffix\\nclaimed at\\ntask id\\nmessage`  |
+| `gridq:claims:<worker>`   | hash   | while claimed   | claim id → `home\\nsuffix\\nclaimed at\\ntask id\\nmessage`  |
 | `gridq:ready:<queue>`     | zset   | 1 h after use   | consumers that looked and found nothing, by rank, lightest 1st|
 | `gridq:consumer:<id>`     | hash   | 3 s after a look| slots and bytes free in a ready consumer, its rank and queues |
 | `gridq:wake:<id>`         | list   | 10 s            | wake tokens of one consumer; losing one costs a second at most|
 | `gridq:delayed`           | zset   | while delayed   | delayed id → when due                                         |
 | `gridq:delayed:messages`  | hash   | while delayed   | delayed id → `queue\\nsuffix\\nbytes\\ntask id\\nmessage`     |
+| `gridq:homes`             | hash   | until claimed   | SHA-1 of a message handed to a worker → the list it was in    |
 | `gridq:constrained`       | set    | for ever        | queues that ask for a model or a node, few                    |
 | `gridq:task:<id>`         | hash   | `records_ttl`   | the task's record, see store/tasks.py                         |
-| `gridq:workers`           | hash   | for ever        | worker → its heartbeat, see store/workers.py                  |
+| `gridq:workers`           | hash   | while leased    | worker → `lease ends\nwritten at\nheartbeat`, see workers.py  |
+| `gridq:leases`            | zset   | while leased    | worker → when its lease ends, see store/leases.py             |
+| `gridq:holders`           | hash   | while leased    | worker → `token\nlock` of the incarnation that has the lease  |
+| `gridq:nothing`           | –      | never there     | what scripts delete to be let in on a full server             |
+| `gridq:reaped`            | string | for ever        | when somebody last looked for ended leases                    |
+| `gridq:epoch`             | string | for ever        | set once: another value means that Redis lost its memory      |
+| `gridq:cancels:untold`    | set    | until told      | cancelled tasks whose callers may not know yet                |
+| `gridq:dead`              | zset   | until dropped   | dead letters: task id → when buried                           |
+| `gridq:dead:messages`     | hash   | until dropped   | task id → `queue\nsuffix\nworker\nreason\nmessage`            |
+| `gridq:dead:untold`       | set    | until told      | dead letters whose callers have not got TaskLost yet          |
+| `gridq:telling:<id>`      | string | 30 s            | somebody tells the caller of a dead letter, or has just failed|
+| `gridq:drains`            | hash   | until undrained | worker or node → when what still runs there is ended, 0: never|
 | `gridq:gpus`              | hash   | for ever        | node/uuid → what was last known of the GPU, also if it left   |
 """
 
@@ -27,8 +39,10 @@ READY = PREFIX + "ready:"
 WAKE = PREFIX + "wake:"
 DELAYED = PREFIX + "delayed"
 CONSTRAINED = PREFIX + "constrained"
+DEAD = PREFIX + "dead"
 TASK = PREFIX + "task:"
 GPUS = PREFIX + "gpus"
+DRAINS = PREFIX + "drains"
 
 #: What kombu puts between a queue's name and its priority step.
 PRIORITY_SEPARATOR = "\x06\x16"

@@ -1,25 +1,26 @@
 """Heartbeats: what each worker says of itself every few seconds, and until when it may be believed.
 
-One hash holds one JSON text per worker. `expires_at` (Redis' clock) ends the worker's lease: until then its tasks are
-its own; afterwards it counts as dead. Heartbeats renew it. Who may do what when a lease ends is told in recovery.
+One hash holds one JSON text per worker, written together with the renewal of its lease (store/leases.py).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Self
 
 from gridq.gpu.device import Device
 from gridq.gpu.health import Verdict
+from gridq.gpu.plain import known
 from gridq.gpu.reading import Reading
 from gridq.queues import Seat
 from gridq.store.client import Client
 from gridq.store.keys import GPUS
 
-#: Seconds after which a dead worker's last heartbeat is forgotten.
-FORGET_AFTER = 3600.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,18 @@ class GpuStatus:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
-        reading = plain["reading"]
+        """The inverse of `to_dict`, as far as the writer's version knew these fields."""
+        reading = plain.get("reading")
         return cls(
             Device.from_dict(plain["device"]),
             Verdict.from_dict(plain["verdict"]),
             Reading.from_dict(reading) if reading else None,
-            plain["reading_age"],
+            plain.get("reading_age", 0.0),
         )
+
+
+#: What Redis says of a heartbeat, not the worker.
+_OF_REDIS = ("draining", "expires_at", "age")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class WorkerStatus:
         score: how heavy the worker is; the lightest gets the next task.
         queues: into which it looks.
         expires_at: end of its lease, seconds of Redis' clock.
+        shut: whether the worker itself knows that it shall take no more tasks: it is drained, or about to stop.
+        draining: whether it shall take none, also if it does not know yet.
         age: seconds since the heartbeat, as of reading it.
     """
 
@@ -83,6 +90,8 @@ class WorkerStatus:
     cpu_load: float = 0.0
     score: float = 0.0
     queues: tuple[str, ...] = ()
+    shut: bool = False
+    draining: bool = False
     expires_at: float = 0.0
     age: float = 0.0
 
@@ -102,7 +111,7 @@ class WorkerStatus:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         # When it was written and until when it holds is Redis' to say.
-        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("expires_at", "age")}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in _OF_REDIS}
         return plain | {
             "gpus": [gpu.to_dict() for gpu in self.gpus],
             "running": list(self.running),
@@ -111,45 +120,43 @@ class WorkerStatus:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`."""
+        """The inverse of `to_dict`, as far as the writer's version knew these fields."""
+        unsaid = {"node": plain["name"].partition("@")[2], "token": "", "pid": 0}
         lists = {
-            "gpus": tuple(GpuStatus.from_dict(gpu) for gpu in plain["gpus"]),
-            "running": tuple(plain["running"]),
-            "queues": tuple(plain["queues"]),
+            "gpus": tuple(GpuStatus.from_dict(gpu) for gpu in plain.get("gpus") or ()),
+            "running": tuple(plain.get("running") or ()),
+            "queues": tuple(plain.get("queues") or ()),
         }
-        return cls(**(plain | lists))
-
-
-def write(client: Client, status: WorkerStatus, lease: float) -> float:
-    """Write a heartbeat that holds for `lease` seconds; returns the end of the lease, seconds of Redis' clock."""
-    ends = client.run("heartbeat", status.name, int(lease * 1000), json.dumps(status.to_dict()), *_devices(status))
-    return int(ends) / 1000
-
-
-def _devices(status: WorkerStatus) -> list[str]:
-    """The `gridq:gpus` fields of a heartbeat, key, facts, …; simulated GPUs have the same uuids on every node."""
-    facts = {"node": status.node, "worker": status.name, "gpus": len(status.gpus)}
-    return [
-        text
-        for gpu in status.gpus
-        for text in (f"{status.node}/{gpu.device.uuid}", json.dumps(facts | gpu.device.to_dict()))
-    ]
+        return cls(**(unsaid | known(cls, plain) | lists))
 
 
 def living(client: Client) -> list[WorkerStatus]:
     """Every worker whose lease holds, by name."""
-    now, found = client.run("living", int(FORGET_AFTER * 1000))
-    workers = []
+    now, found, drains = client.run("living")
+    drained, workers = {bytes(name).decode() for name in drains}, []
     for ends, written, text in zip(found[::3], found[1::3], found[2::3], strict=True):
-        status = WorkerStatus.from_dict(json.loads(text))
+        status = _read(text)
+        if status is None:
+            continue
         age = (int(now) - int(written)) / 1000
-        workers.append(replace(status, expires_at=int(ends) / 1000, age=age))
+        draining = status.shut or status.name in drained or status.node in drained
+        workers.append(replace(status, draining=draining, expires_at=int(ends) / 1000, age=age))
     return sorted(workers, key=lambda worker: worker.name)
 
 
-def forget(client: Client, name: str, token: str) -> bool:
-    """Take a worker that stopped off the list, unless its name has a new holder; returns whether it was there."""
-    return bool(client.run("forget", name, token))
+def _read(text: bytes | str) -> WorkerStatus | None:
+    """A heartbeat; None for one that cannot be read, so that it does not hide the rest of the fleet."""
+    try:
+        return WorkerStatus.from_dict(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _complain(repr(error))
+        return None
+
+
+@lru_cache(maxsize=64)
+def _complain(error: str) -> None:
+    # Cached, so that what is found several times a second is said once.
+    logger.warning("a worker's heartbeat cannot be read, and the worker is passed over: %s", error)
 
 
 def seats_seen(client: Client) -> list[Seat]:
@@ -158,5 +165,7 @@ def seats_seen(client: Client) -> list[Seat]:
 
 
 def seats_of(facts: Iterable[dict[str, Any]]) -> list[Seat]:
-    """Seats from the values of `gridq:gpus`."""
-    return [Seat(fact["gpus"], fact["memory_total"], fact["model"], fact["node"]) for fact in facts]
+    """Seats from the values of `gridq:gpus`; what another version wrote there and has no seat in it is passed over."""
+    wanted = {"gpus", "memory_total", "model", "node"}
+    known_ones = (fact for fact in facts if fact.keys() >= wanted)
+    return [Seat(fact["gpus"], fact["memory_total"], fact["model"], fact["node"]) for fact in known_ones]

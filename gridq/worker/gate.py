@@ -6,20 +6,28 @@ import itertools
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Protocol
 
 from gridq.broker.holder import Held
 from gridq.gpu.health import Verdict
-from gridq.gpu.reading import Reading
-from gridq.gpu.watch import Observation, Watch
+from gridq.gpu.watch import Observation
 from gridq.placement.load import Weights, gpu_load, rank, score
-from gridq.queues import GPU, admits, is_constrained, vram_floor
+from gridq.queues import admits, is_gpu, vram_floor
 from gridq.store.claims import UNLIMITED, Offer
 from gridq.units import format_bytes
+from gridq.worker.kin import Kin
 from gridq.worker.place import Place
 
 #: Every so many looks the queues are tried from the smallest class up, so that large tasks do not starve small ones.
 FAIR_TURN = 4
+
+
+class Observing(Protocol):
+    """Who knows how GPUs are, as `gpu.ward` does."""
+
+    def latest(self, uuid: str) -> Observation:
+        """The newest reading, and the verdict that counts."""
+        ...
 
 
 class Gate:
@@ -31,11 +39,14 @@ class Gate:
         weights: how CPU and GPU load add up.
     """
 
-    def __init__(self, place: Place, watch: Watch | None, weights: Weights) -> None:
+    def __init__(self, place: Place, watch: Observing | None, weights: Weights) -> None:
         self._place = place
         self._watch = watch
         self._weights = weights
+        #: Set while the worker is drained or about to stop.
+        self.shut = False
         self._turns = itertools.count(1)
+        self._kin = Kin()
         self._holding: frozenset[str] = frozenset()
         self._changed_at = 0.0
 
@@ -48,14 +59,16 @@ class Gate:
             held: what it holds now, by claim id.
             found: constrained queues that exist.
         """
+        if self.shut:
+            return None
         seat = self._place.seat
         if seat is None:
             return Offer(consumed, slots, UNLIMITED, rank(self.score(held, slots + len(held)), 0))
-        others = [queue for queue in consumed if queue != self._place.name and not _is_gpu(queue)]
+        others = [queue for queue in consumed if queue != self._place.name and not is_gpu(queue)]
         if not self.takes_work:
             return Offer(others, slots) if others else None
         free = self.free(held)
-        fitting = [queue for queue in consumed if _is_gpu(queue) and vram_floor(queue) < free]
+        fitting = [queue for queue in consumed if is_gpu(queue) and vram_floor(queue) < free]
         matched = sorted(queue for queue in found if admits(queue, seat) and vram_floor(queue) < free)
         shared = [*matched, *fitting]
         if next(self._turns) % FAIR_TURN == 0:
@@ -77,7 +90,7 @@ class Gate:
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on each GPU; memory that other programs hold is a reason to know, not to refuse work."""
-        return [_with_foreign(seen) for seen in self.observations]
+        return [self._with_foreign(seen) for seen in self.observations]
 
     def free(self, held: Mapping[str, Held]) -> int:
         """Bytes that one more task could have on each of the worker's GPUs."""
@@ -98,53 +111,19 @@ class Gate:
         fresh_since = self._note_change(held)
         rooms = []
         for device, seen in zip(self._place.devices, self.observations, strict=True):
-            ours = _own_memory(seen.reading) if held and time.monotonic() - seen.age > fresh_since else 0
-            rooms.append(device.memory_total - _others_memory(seen.reading) - max(asked, ours))
+            ours = self._kin.memory(seen.reading) if held and time.monotonic() - seen.age > fresh_since else 0
+            rooms.append(device.memory_total - self._kin.others_memory(seen.reading) - max(asked, ours))
         return rooms
+
+    def _with_foreign(self, seen: Observation) -> Verdict:
+        foreign = self._kin.foreign_memory(seen.reading)
+        if not foreign:
+            return seen.verdict
+        reason = f"foreign: other programs hold {format_bytes(foreign)}"
+        return Verdict(seen.verdict.state, (*seen.verdict.reasons, reason))
 
     def _note_change(self, held: Mapping[str, Held]) -> float:
         """When the set of held tasks last changed: older readings count memory of tasks that are gone."""
         if held.keys() != self._holding:
             self._holding, self._changed_at = frozenset(held), time.monotonic()
         return self._changed_at
-
-
-def _is_gpu(queue: str) -> bool:
-    return queue == GPU or queue.startswith(GPU + ".") or is_constrained(queue)
-
-
-def _own_memory(reading: Reading | None) -> int:
-    if reading is None or reading.processes is None:
-        return 0
-    return sum(process.memory or 0 for process in reading.processes if is_descendant(process.pid))
-
-
-def _others_memory(reading: Reading | None) -> int:
-    """Bytes that are in use, but not by this worker: other programs, and the driver's own share."""
-    if reading is None or reading.memory_used is None:
-        return 0
-    return max(0, reading.memory_used - _own_memory(reading))
-
-
-def _with_foreign(seen: Observation) -> Verdict:
-    processes = (seen.reading.processes if seen.reading else None) or ()
-    foreign = sum(process.memory or 0 for process in processes if not is_descendant(process.pid))
-    if not foreign:
-        return seen.verdict
-    reason = f"foreign: other programs hold {format_bytes(foreign)}"
-    return Verdict(seen.verdict.state, (*seen.verdict.reasons, reason))
-
-
-def is_descendant(pid: int) -> bool:
-    """Whether a process is this one, its child, or a child of these."""
-    me = os.getpid()
-    while pid > 1:
-        if pid == me:
-            return True
-        try:
-            status = Path(f"/proc/{pid}/stat").read_text()
-        except OSError:
-            return False
-        # The name in parentheses may hold spaces; the parent's pid is the second field behind it.
-        pid = int(status.rpartition(")")[2].split()[1])
-    return False

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celery import signals
 
-from gridq.broker.holder import Holder
+from gridq.broker.holder import Holder, Keeping
+from gridq.broker.posting import suffixes
 from gridq.broker.router import queue_named
 from gridq.config import Settings
 from gridq.errors import GridqError
+from gridq.gpu.ward import Ward
 from gridq.gpu.watch import Watch
 from gridq.placement.load import Weights
 from gridq.store.claims import Offer
-from gridq.worker import footprint
+from gridq.store.leases import Terms
+from gridq.worker import footprint, inspection
+from gridq.worker.drain import Drain
 from gridq.worker.gate import Gate
+from gridq.worker.lease import Lease
 from gridq.worker.place import Place, Wish, take_place
 
 #: Exit status of a worker that could not start, as sysexits.h has it: EX_UNAVAILABLE.
@@ -31,8 +38,11 @@ class Life:
     settings: Settings
     place: Place
     watch: Watch | None
+    ward: Ward | None
     gate: Gate
     holder: Holder
+    lease: Lease
+    drain: Drain
 
 
 def connect_signals(app: Any, settings: Settings) -> None:
@@ -47,7 +57,12 @@ def connect_signals(app: Any, settings: Settings) -> None:
             for queue in instance.gridq.place.queues:
                 app.amqp.queues.select_add(queue_named(queue))
 
+    def before_tasks(**_: Any) -> None:
+        # A group of its own for each child, so that it can be ended together with all that it starts.
+        os.setpgid(0, 0)
+
     signals.celeryd_init.connect(before_anything, weak=False)
+    signals.worker_process_init.connect(before_tasks, weak=False)
     signals.celeryd_after_setup.connect(before_consuming, weak=False)
 
 
@@ -71,18 +86,30 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
     worker.hostname = place.name
     if place.devices and not options.get("concurrency") and not conf.value_set_for("worker_concurrency"):
         conf.worker_concurrency = 1
-    gate = Gate(place, watch, Weights(settings.cpu_weight, settings.gpu_weight))
-    holder = _holder(place, gate, settings)
+    if not conf.value_set_for("result_backend_always_retry"):
+        # Else Celery calls a task failed whose result cannot be stored at once. How long it may try, the lease says.
+        conf.update(result_backend_always_retry=True, result_backend_max_sleep_between_retries_ms=1000)
+    ward = _ward(place, watch, settings)
+    gate = Gate(place, ward, Weights(settings.cpu_weight, settings.gpu_weight))
+    holder = _holder(worker.app, place, gate, settings)
     worker.app.amqp.holder = holder
-    worker.gridq = Life(settings, place, watch, gate, holder)
+    terms = Terms(settings.lease, settings.max_attempts, suffixes(worker.app))
+    lease = Lease(place.name, Path(place.name_lock.name), terms, place.node)
+    worker.app.gridq_lease = lease
+    holder.token = lambda: lease.claimant.token
+    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, Drain(gate, holder))
     footprint.follow(place, settings)
 
 
-def _holder(place: Place, gate: Gate, settings: Settings) -> Holder:
+def _holder(app: Any, place: Place, gate: Gate, settings: Settings) -> Holder:
     def offer(queues: Sequence[str], slots: int) -> Offer | None:
         return gate.offer(queues, slots, held=holder.held, found=holder.constrained)
 
-    holder = Holder(place.name, offer, records_ttl=settings.records_ttl)
+    def objection(payload: dict[str, Any]) -> str | None:
+        return inspection.objection(app, payload)
+
+    keeping = Keeping(records_ttl=settings.records_ttl, limit=settings.max_attempts)
+    holder = Holder(place.name, offer, objection, keeping)
     return holder
 
 
@@ -94,6 +121,18 @@ def _watch(place: Place, settings: Settings, probe: str) -> Watch | None:
         [device.uuid for device in place.devices],
         interval=settings.probe_interval,
         deadline=settings.probe_deadline,
+        state_dir=settings.runtime_dir / "sim",
+    )
+
+
+def _ward(place: Place, watch: Watch | None, settings: Settings) -> Ward | None:
+    if watch is None:
+        return None
+    return Ward(
+        watch,
+        [device.uuid for device in place.devices],
+        recovery=settings.recovery,
+        patience=settings.probe_deadline,
         state_dir=settings.runtime_dir / "sim",
     )
 

@@ -2,30 +2,120 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.worker import state
 from celery.worker.request import Request as StockRequest
+from celery.worker.state import task_ready
 
 from gridq.store.claims import Outcome
+from gridq.worker import ending
+from gridq.worker.guard import kill_group
 
 
 class Request(StockRequest):
-    """Celery's request, which also notes the outcome for the task's record."""
+    """Celery's request, which also notes the outcome for the task's record, puts back what a dead child ran, and lets
+    go of a task that it ended only when the task's processes are gone."""
 
-    def _note(self, state: str, reason: str = "") -> None:
+    acknowledged: bool = False
+    #: The child that is being ended, from the moment in which it was asked to.
+    _ending: int | None = None
+
+    def _note(self, ended: str, reason: str = "") -> None:
         holder = getattr(self._app.amqp, "holder", None)
         if holder is not None:
-            holder.note(self._message.delivery_tag, Outcome(state, reason))
+            holder.note(self._message.delivery_tag, Outcome(ended, reason))
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        holder = getattr(self._app.amqp, "holder", None)
+        if holder is not None:
+            holder.began(self._message.delivery_tag, pid)
+        super().on_accepted(pid, time_accepted)
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:
+        if self.time_start and self._ending is None:
+            self._ending = self._child
+        super().terminate(pool, signal)
+
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        super().cancel(pool, signal, emit_retry)
+        if self._child is not None:
+            # A cold shutdown waits for its children, also for one that does not listen. The claim is kept: what is
+            # claimed goes back when the worker ends.
+            ending.when_gone(self._child)
+
+    @property
+    def _child(self) -> int | None:
+        """The process that runs the task, if that is another than the worker's own."""
+        pid: int | None = self.worker_pid
+        return None if pid == os.getpid() else pid
+
+    def acknowledge(self) -> None:
+        if self._ending is None or self.acknowledged:
+            super().acknowledge()
+            return
+        # Celery acknowledges what it has only just asked to end. Another task would be claimed and meet the old one.
+        self.acknowledged = True
+        ending.when_gone(self._ending, self._let_go)
+
+    def _let_go(self) -> None:
+        self.acknowledged = False
+        super().acknowledge()
+
+    def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> Any:
+        if self._ending is not None and not failed__retval__runtime[0]:
+            self._note("done")
+        self._end_at_once()
+        return super().on_success(failed__retval__runtime, **kwargs)
+
+    def _end_at_once(self) -> None:
+        """A task that was asked to end has. Its child may not have; the pool must not give it another task, which would
+        be killed in this one's place."""
+        if self._ending is not None:
+            kill_group(self._ending)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         error = exc_info.exception
         error = getattr(error, "exc", error)
+        lost = isinstance(error, WorkerLostError)
+        if lost and (self._already_cancelled or self._already_revoked):
+            task_ready(self)
+            return None
+        if self._ending is not None or self._already_revoked:
+            self._end_at_once()
+            return super().on_failure(exc_info, *args, **kwargs)
+        if isinstance(error, TimeLimitExceeded):
+            # The pool says so before it ends the child.
+            self._ending = self._child
+        if lost and self._goes_back():
+            return self._on_process_lost(error)
         self._note("failed", f"{type(error).__name__}: {error}"[:500])
         return super().on_failure(exc_info, *args, **kwargs)
 
+    def _goes_back(self) -> bool:
+        """Whether a task whose process died runs again: not if it has stored its result already."""
+        if not self.task.acks_late:
+            return False
+        return getattr(self._app.amqp, "holder", None) is not None and not self._success_was_stored()
+
+    def _on_process_lost(self, error: WorkerLostError) -> None:
+        task_ready(self)
+        claim, holder, lease = self._message.delivery_tag, self._app.amqp.holder, self._app.gridq_lease
+        held = holder.held.get(claim)
+        replaced = holder.replaced.pop(self.worker_pid, None)
+        if replaced is not None:
+            holder.excuse(claim, replaced)
+        if state.should_terminate or not lease.holds or held is None or lease.end.fenced_at > held.since:
+            # We ended it, or our guard did: not the task's doing.
+            holder.drop(claim)
+        else:
+            holder.lose(claim, f"its process died: {error}")
+
     def on_timeout(self, soft: bool, timeout: float) -> Any:
         if not soft:
-            self._note("failed", f"hard time limit of {timeout}s exceeded")
+            self._note("failed", f"hard time limit of {timeout:g}s exceeded")
         return super().on_timeout(soft, timeout)
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> Any:

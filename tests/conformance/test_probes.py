@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,10 +97,14 @@ class TestEveryProbe:
         rig.raise_xid(first, 31)
         rig.raise_xid(first, 94)
         assert probe.read(second).xids == ()
-        assert probe.read(first).xids == (31, 94)
+        before = probe.read(first).xids
+        assert [event.number for event in before] == [31, 94]
         assert probe.read(first).xids == ()
         rig.raise_xid(first, 31)
-        assert probe.read(first).xids == (31,)
+        [again] = probe.read(first).xids
+        assert (again.number, again.pid) == (31, None)
+        assert before[0].id < before[1].id < again.id
+        assert time.monotonic() - 60 < before[0].at <= before[1].at <= again.at <= time.monotonic()
         assert probe.read(second).xids == ()
 
     def test_gives_a_reading_of_a_card_that_is_lost(self, rig: Rig) -> None:
@@ -110,7 +115,7 @@ class TestEveryProbe:
         rig.set(first, lost=1)
         reading = probe.read(first)
         assert reading.lost
-        assert reading.xids == (79,)
+        assert [event.number for event in reading.xids] == [79]
         assert reading.memory_used is None
         assert not probe.read(second).lost
 
@@ -259,8 +264,8 @@ class TestMig:
         assert (probe.read("MIG-0-0").xids, probe.read("MIG-0-1").xids) == ((), ())
         nvml.raise_xid("MIG-0-1", 31, instance=1)
         nvml.raise_xid("GPU-0", 79)
-        assert probe.read("MIG-0-0").xids == (79,)
-        assert probe.read("MIG-0-1").xids == (31, 79)
+        assert [event.number for event in probe.read("MIG-0-0").xids] == [79]
+        assert [event.number for event in probe.read("MIG-0-1").xids] == [31, 79]
         assert probe.read("GPU-1").xids == ()
 
 

@@ -63,6 +63,7 @@ class Fleet:
             "node": NODE,
             "heartbeat": "0.5s",
             "probe_interval": "0.25s",
+            "recovery": "0.5s",
             **settings,
         }
         self.variables = {f"GRIDQ_{name.upper()}": value for name, value in words.items()}

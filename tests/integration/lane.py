@@ -11,14 +11,18 @@ from typing import Any
 
 from gridq.needs import Needs
 from gridq.queues import queue_for
-from gridq.store import claims, tasks
+from gridq.store import claims, leases, tasks
 from gridq.store.claims import Identity, Offer, Outcome, Posting
 from gridq.store.client import Client, NoScriptError
 from gridq.store.keys import PRIORITY_SEPARATOR
+from gridq.store.leases import Claimant, Terms
 from gridq.units import GIB
 
 DONE = Outcome()
 SUFFIXES = ("", f"{PRIORITY_SEPARATOR}3", f"{PRIORITY_SEPARATOR}6", f"{PRIORITY_SEPARATOR}9")
+
+#: Long enough for any test.
+TERMS = Terms(lease=3600, limit=3, suffixes=SUFFIXES)
 
 
 def message(task_id: str, queue: str, vram: int = 0, **headers: Any) -> str:
@@ -58,6 +62,7 @@ class Consumer:
 
     def __post_init__(self) -> None:
         self.identity = Identity(self.worker, f"{self.worker}:{uuid.uuid4().hex[:8]}")
+        leases.register(self.client, Claimant(self.worker, uuid.uuid4().hex, lock=self.worker), TERMS)
 
     def look(self, claim: str | None = None, queues: Sequence[str] | None = None) -> tuple[str, str, str] | None:
         """Look for a task: (claim, queue, task id), or None and then it is ready."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
+from celery.worker.control import control_command
 from ledger import VARIABLE, Ledger
 
 import gridq
@@ -76,6 +77,14 @@ def flaky(self: Any, failures: int, countdown: float) -> dict[str, Any]:
 def broken() -> None:
     """Raises."""
     raise ValueError("out of stock")
+
+
+@control_command(args=[("until", str)])
+def hang(state: Any, until: str) -> None:
+    """Keeps the worker's main loop until the file appears."""
+    end = time.monotonic() + PATIENCE
+    while not Path(until).exists() and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def build(settings: Settings | None = None) -> Celery:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import redis
 from fleet import eventually
-from lane import SUFFIXES, Consumer, Lane
+from lane import SUFFIXES, Consumer, Lane, message
 
 from gridq.store import claims
-from gridq.store.claims import Outcome
+from gridq.store.claims import Offer, Outcome
 from gridq.store.client import Client
+from gridq.units import GIB
 
 
 @pytest.fixture
@@ -195,15 +196,47 @@ def test_released_tasks_are_first_in_line_again(lane: Lane) -> None:
     assert lane.record(second).state == "running" and lane.record(first).attempts == 2
 
 
-def test_a_restarted_worker_takes_back_what_its_process_does_not_know_of(lane: Lane) -> None:
+def test_a_process_takes_back_its_own_claims_that_it_does_not_know_of_and_no_others(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1", slots=3)
+    known, lost, others = lane.put(), lane.put(), lane.put()
+    for claim in ("a-1", "a-2", "b-1"):
+        worker.look(claim)
+    assert claims.take_back(lane.client, worker.worker, "a-", ["a-1"]) == 1
+    assert [lane.record(task).state for task in (known, lost, others)] == ["running", "waiting", "running"]
+    assert worker.look()[2] == lost
+
+
+def test_who_has_lost_the_name_claims_nothing_under_it(lane: Lane) -> None:
     worker = lane.consumer("gpu0@node1")
-    known, lost = lane.put(), lane.put()
+    lane.put()
+    offer = Offer(["gpu.8g"], 1, 24 * GIB, 24, token="of a lease long gone")
+    assert worker.ask("c1", offer)[0] is None
+    assert worker.look() is not None
+
+
+def test_a_task_that_has_published_its_retry_is_not_given_back_too(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1")
+    task = lane.put()
     claim, _, _ = worker.look()
-    worker.look()
-    assert claims.take_back(lane.client, worker.worker, [claim]) == 1
-    assert (lane.record(known).state, lane.record(lost).state) == ("running", "waiting")
-    assert lane.claims(worker.worker) == 1
-    assert lane.consumer("gpu1@node1").look()[2] == lost
+    lane.put(task_id=task)
+    assert claims.release(lane.client, worker.worker, [claim]) == 0
+    assert lane.length("gpu.8g") == 1 and lane.record(task).state == "waiting"
+
+
+def test_what_does_not_fit_is_left_also_in_a_queue_that_promises_less(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1", free=8)
+    lane.push("gpu", vram=40)
+    assert worker.look() is None
+    assert lane.length("gpu") == 1
+
+
+def test_a_header_that_looks_like_a_task_id_is_not_taken_for_it(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1")
+    lane.client.command("LPUSH", "gpu", message("t1", "gpu", correlation_id="trace-7"))
+    assert lane.claims(worker.worker) == 0
+    claim, _, _ = worker.look()
+    assert lane.record("t1").state == "running"
+    assert worker.ack(claim) and lane.record("t1").state == "done"
 
 
 def test_a_consumer_that_stops_gives_back_what_was_placed_and_keeps_what_is_pinned(lane: Lane) -> None:
@@ -227,7 +260,8 @@ def test_a_stock_message_is_handed_to_the_lighter_consumer_that_is_ready(lane: L
     task = lane.push("gpu")
     assert heavy.look() is None
     assert light.wakes == 1
-    assert light.look()[1:] == (light.worker, task)
+    assert heavy.look() is None
+    assert light.look()[1:] == ("gpu", task)
 
 
 def test_a_stock_message_stays_with_whoever_finds_it_when_the_lighter_one_cannot_hold_it(lane: Lane) -> None:

@@ -29,7 +29,6 @@ def alone(tmp_path: Path) -> Iterator[Lane]:
         client.close()
 
 
-@pytest.mark.xfail(strict=True, reason="it goes to the list named by its routing key, which nobody consumes")
 def test_a_message_whose_routing_key_is_no_queue_goes_back_to_where_it_was_taken_from(lane: Lane) -> None:
     worker = lane.consumer("gpu0@node1")
     lane.client.command("LPUSH", "gpu", message("t1", "some.routing.key"))
@@ -39,7 +38,6 @@ def test_a_message_whose_routing_key_is_no_queue_goes_back_to_where_it_was_taken
     assert (lane.length("gpu"), lane.length("some.routing.key")) == (1, 0)
 
 
-@pytest.mark.xfail(strict=True, reason="it goes to the list named by its routing key, which nobody consumes")
 def test_a_message_whose_routing_key_is_no_queue_waits_for_its_eta_where_it_was_taken_from(lane: Lane) -> None:
     worker = lane.consumer("gpu0@node1")
     lane.client.command("LPUSH", "gpu", message("t1", "some.routing.key"))
@@ -47,7 +45,6 @@ def test_a_message_whose_routing_key_is_no_queue_waits_for_its_eta_where_it_was_
     assert worker.look() is not None
 
 
-@pytest.mark.xfail(strict=True, reason="it goes to the list named by its routing key, which nobody consumes")
 def test_a_message_that_was_handed_over_goes_back_to_where_it_was_sent(lane: Lane) -> None:
     light, heavy = lane.consumer("gpu0@node1", rank=24), lane.consumer("gpu1@node1", rank=3024)
     light.look()
@@ -62,7 +59,6 @@ def without_delivery_info(vram: int = 0) -> str:
     return message("t1", "", vram).replace('"delivery_info": {"exchange": "gridq", "routing_key": ""}, ', "")
 
 
-@pytest.mark.xfail(strict=True, reason="the script puts it back where it takes it from, for ever, and Redis hangs")
 @pytest.mark.parametrize("text", [without_delivery_info, lambda: "no message at all"], ids=["message", "text"])
 def test_a_worker_that_stops_keeps_what_cannot_be_sent_back_anywhere(alone: Lane, text: Callable[[], str]) -> None:
     worker = alone.consumer("gpu0@node1")
@@ -71,7 +67,6 @@ def test_a_worker_that_stops_keeps_what_cannot_be_sent_back_anywhere(alone: Lane
     assert alone.length(worker.worker) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="the script puts it back where it takes it from, for ever, and Redis hangs")
 def test_a_look_ends_though_what_does_not_fit_has_nowhere_else_to_go(alone: Lane) -> None:
     worker = alone.consumer("gpu0@node1", free=5)
     alone.client.command("LPUSH", worker.worker, without_delivery_info(vram=20))

@@ -24,7 +24,7 @@ def test_a_task_is_placed_on_the_first_candidate_that_is_ready(lane: Lane) -> No
     assert lane.went_to == ready.worker
     assert lane.record(task).state == "placed" and lane.record(task).queue == ready.worker
     assert (ready.wakes, other.wakes) == (1, 0)
-    assert ready.look()[1:] == (ready.worker, task)
+    assert ready.look()[1:] == ("gpu.8g", task)
 
 
 def test_a_task_waits_in_its_class_queue_while_nobody_is_ready(lane: Lane) -> None:
@@ -140,7 +140,7 @@ def test_no_key_lies_outside_of_the_prefix(database: Any) -> None:
     claims.postpone(lane.client, other.worker, other.look()[0], 60)
     lane.put(), other.look()
     claims.release(lane.client, other.worker, [])
-    claims.take_back(lane.client, other.worker, [])
+    claims.take_back(lane.client, other.worker, "", [])
     worker.ack(claim, wake=other.identity.consumer)
     claims.retire(lane.client, worker.identity, [""])
     lane.push("gpu:h100"), other.look(queues=["gpu:h100"])

@@ -70,6 +70,9 @@ def test_a_worker_of_both_kinds_goes_on_with_cpu_tasks_while_its_gpu_is_sick(sha
     eventually(lambda: not shared.living()[SHARED].takes_work, "the verdict is unhealthy")
     of_the_gpu = shared.task("work").delay()
     assert shared.results([shared.task("add").delay(number, 1) for number in range(4)]) == [1, 2, 3, 4]
+    slow = shared.task("work_on_cpu").delay(1.0)
+    slow.get(timeout=DEADLINE)
+    assert len(shared.ledger.runs([slow.id])) == 1
     assert shared.record(of_the_gpu.id).state == "waiting"
     shared.sim.reset(shared.devices[0].uuid)
     assert of_the_gpu.get(timeout=DEADLINE)["worker"] == SHARED

@@ -116,7 +116,7 @@ def test_a_key_like_no_other_gets_the_list_of_settings() -> None:
     ("text", "where", "expected"),
     [
         ("lease: soon", "gridq.yaml:1: lease", "a time"),
-        ("\nlease: 2h", "gridq.yaml:2: lease", "from 0.2s to 1h"),
+        ("\nlease: 25h", "gridq.yaml:2: lease", "from 1s to 24h"),
         ("snapshot_age: 2s", "snapshot_age", "from 0s to 0.5s"),
         ("lease: true", "lease", "a time"),
         ("cpu_weight: -1", "cpu_weight", "a number from 0 to 100"),

@@ -92,6 +92,31 @@ def test_a_word_that_is_almost_a_need_is_found_among_options_that_are_not() -> N
     assert misspelt([*NEED_NAMES, "countdown", "priority"]) is None
 
 
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("vrma", "vram"),
+        ("vramm", "vram"),
+        ("modles", "models"),
+        ("model", "models"),
+        ("modells", "models"),
+        ("gpuss", "gpus"),
+        ("gpsu", "gpus"),
+        ("nodes", "node"),
+        ("ndoe", "node"),
+    ],
+)
+def test_a_slip_of_the_finger_is_seen(slip: str, meant: str) -> None:
+    assert misspelt([slip]) == (slip, meant)
+
+
+@pytest.mark.parametrize(
+    "word", ["mode", "code", "note", "none", "name", "cpus", "cpu", "ram", "gpio", "module", "grams", "", "n", "done"]
+)
+def test_a_word_of_its_own_is_no_slip(word: str) -> None:
+    assert misspelt([word]) is None
+
+
 @pytest.mark.parametrize("header", [None, 3, "gpu", ["gpu"]])
 def test_a_header_that_is_no_mapping_is_refused(header: object) -> None:
     with pytest.raises(NeedError, match="expected a mapping"):

@@ -13,6 +13,7 @@ local facts = redis.call('HMGET', key, 'state', 'claim')
 if facts[1] == 'running' and facts[2] == ARGV[3] then
   redis.call('HSET', key, 'state', ARGV[4], 'finished_at', now_ms())
   if ARGV[5] ~= '' then redis.call('HSET', key, 'reason', ARGV[5]) end
+  redis.call('HDEL', key, 'cancel')
   redis.call('PEXPIRE', key, tonumber(ARGV[6]))
 end
 return 1

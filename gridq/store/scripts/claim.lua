@@ -1,20 +1,30 @@
 -- Take one message and write down who holds it, in one step; or, finding none, count as ready.
--- 2 worker, 3 consumer id, 4 claim id, 5 own queue, 6 rank, 7 free slots, 8 free bytes, 9 number of priority suffixes,
--- 10… the suffixes, then per queue: its name, '1' if each message must be checked against the free bytes, and the bytes
+-- 2 worker, 3 consumer id, 4 claim id, 5 own queue, 6 rank, 7 free slots, 8 free bytes, 9 token of the worker's lease
+-- ('': not looked at), 10 number of priority suffixes,
+-- 11… the suffixes, then per queue: its name, '1' if each message must be checked against the free bytes, and the bytes
 -- that a message without gridq's header is taken to need there.
--- Returns {queue, message, number of constrained queues}, or {false, ms until the next delayed message or -1, the same number}.
+-- Returns {home queue, message, number of constrained queues, how often the task was requeued, its suffix},
+-- or {false, ms until the next delayed message or -1, the same number}.
+even_if_full()
 local worker, consumer, claim, own = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local rank, slots, free = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local first = 10 + tonumber(ARGV[9])
+local token, first = ARGV[9], 11 + tonumber(ARGV[10])
 -- How many messages of a list are looked at for one that fits: what is further back waits for these to move.
-local LOOK_AT = 128
+local LOOK_AT = 512
 local now = now_ms()
+
+-- Nobody would ever take back what a worker without a lease holds; and the name may have another holder by now.
+local holder = redis.call('HGET', G .. 'holders', worker)
+local ours = holder and (token == '' or split(holder, 1)[1] == token)
+if not ours or lease_ends(worker) <= now then return {false, -1, redis.call('SCARD', G .. 'constrained')} end
 local due = promote(now)
 
 -- Whether someone lighter than this worker is ready for the queue: then what a stock producer pushed without waking
 -- anyone is handed to him, and the lightest GPU gets it all the same.
 local function lighter_is_ready(queue)
-  return queue ~= own and #redis.call('ZRANGEBYSCORE', G .. 'ready:' .. queue, '-inf', '(' .. rank, 'LIMIT', 0, 1) > 0
+  -- Among CPU workers it does not matter who.
+  if queue == own or string.sub(queue, 1, 3) ~= 'gpu' then return false end
+  return #redis.call('ZRANGEBYSCORE', G .. 'ready:' .. queue, '-inf', '(' .. rank, 'LIMIT', 0, 1) > 0
 end
 
 -- The oldest message that fits and that nobody lighter takes. What was placed on this worker's own queue but no longer
@@ -24,21 +34,22 @@ local function search(queue, suffix, checked, otherwise)
   while at <= LOOK_AT do
     local raw = redis.call('LINDEX', key, -at)
     if not raw then return nil end
-    local message = decode(raw)
-    local bytes = bytes_needed(message, otherwise)
+    local bytes = bytes_needed(raw, otherwise)
     if checked and bytes > free then
-      if queue == own and home_queue(message) ~= own then
+      local home = queue == own and home_of(own, raw) or queue
+      if home ~= queue then
         redis.call('LREM', key, -1, raw)
-        record(task_id(raw), 'state', 'waiting', 'queue', give_back(own, suffix, raw))
+        give_back(home, suffix, raw)
+        record((facts_of(raw)), 'state', 'waiting', 'queue', home)
       else
         at = at + 1
       end
     else
       redis.call('LREM', key, -1, raw)
-      local lighter = queue ~= own and take_ready(queue, bytes, rank)
+      local lighter = lighter_is_ready(queue) and take_ready(queue, bytes, rank)
       if not lighter then return raw end
       -- Into its own queue, or whoever looks next would be quicker than it wakes up.
-      redis.call('LPUSH', P .. string.match(lighter, '^(.*):') .. suffix, raw)
+      hand_over(queue, suffix, string.match(lighter, '^(.*):'), raw)
     end
   end
 end
@@ -63,15 +74,20 @@ local function record_claim(id, raw)
   record(id, 'state', 'running', 'worker', worker, 'claim', claim, 'started_at', now)
 end
 
-for s = 10, first - 1 do
+for s = 11, first - 1 do
   for q = first, #ARGV, 3 do
     local raw = take(ARGV[q], ARGV[s], ARGV[q + 1] == '1', tonumber(ARGV[q + 2]))
     if raw then
-      local id = task_id(raw)
-      redis.call('HSET', G .. 'claims:' .. worker, claim, table.concat({ARGV[q], ARGV[s], now, id, raw}, '\n'))
+      local id, home = (facts_of(raw)), ARGV[q]
+      if home == own then
+        home = home_of(own, raw)
+        redis.call('HDEL', G .. 'homes', redis.sha1hex(raw))
+      end
+      redis.call('HSET', G .. 'claims:' .. worker, claim, table.concat({home, ARGV[s], now, id, raw}, '\n'))
       redis.call('DEL', G .. 'consumer:' .. consumer)
       record_claim(id, raw)
-      return {ARGV[q], raw, redis.call('SCARD', G .. 'constrained')}
+      local requeues = redis.call('HGET', G .. 'task:' .. id, 'requeues') or 0
+      return {home, raw, redis.call('SCARD', G .. 'constrained'), tonumber(requeues), ARGV[s]}
     end
   end
 end
@@ -79,9 +95,11 @@ end
 local queues = {}
 for q = first, #ARGV, 3 do queues[#queues + 1] = ARGV[q] end
 local key, names = G .. 'consumer:' .. consumer, table.concat(queues, '\n')
-local known = redis.call('HMGET', key, 'slots', 'free', 'rank', 'queues')
-if known[1] ~= slots or known[2] ~= ARGV[8] or known[3] ~= ARGV[6] or known[4] ~= names then
-  redis.call('HSET', key, 'slots', slots, 'free', ARGV[8], 'rank', ARGV[6], 'queues', names)
+-- The sets of ready consumers last an hour, and a consumer may nap for longer: it says so anew now and then.
+local lately = string.format('%.0f', math.floor(now / 600000))
+local known = redis.call('HMGET', key, 'slots', 'free', 'rank', 'queues', 'lately')
+if known[1] ~= slots or known[2] ~= ARGV[8] or known[3] ~= ARGV[6] or known[4] ~= names or known[5] ~= lately then
+  redis.call('HSET', key, 'slots', slots, 'free', ARGV[8], 'rank', ARGV[6], 'queues', names, 'lately', lately)
   for _, queue in ipairs(queues) do
     redis.call('ZADD', G .. 'ready:' .. queue, rank, consumer)
     redis.call('PEXPIRE', G .. 'ready:' .. queue, READY_LIFE_MS)

@@ -1,6 +1,11 @@
--- A worker stopped: take it off the list unless its name has a new holder. Returns 1 if it was there.
--- 2 worker, 3 token
-local held = redis.call('HGET', G .. 'workers', ARGV[2])
-if not held or decode(split(held, 2)[3]).token ~= ARGV[3] then return 0 end
-redis.call('HDEL', G .. 'workers', ARGV[2])
+-- A worker stopped: it gives its lease back, unless its name has a new holder. What it still held goes back, uncounted.
+-- 2 worker, 3 token, 4… priority suffixes. Returns 1 if the lease was this holder's.
+local worker, suffixes = ARGV[2], {}
+local holder = redis.call('HGET', G .. 'holders', worker)
+if not holder or split(holder, 1)[1] ~= ARGV[3] then return 0 end
+for i = 4, #ARGV do suffixes[#suffixes + 1] = ARGV[i] end
+take_all(worker, worker .. ' was stopped', '', 0, suffixes)
+redis.call('ZREM', G .. 'leases', worker)
+redis.call('HDEL', G .. 'holders', worker)
+redis.call('HDEL', G .. 'workers', worker)
 return 1

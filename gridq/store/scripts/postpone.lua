@@ -5,11 +5,11 @@ local held = redis.call('HGET', key, ARGV[3])
 if not held then return 0 end
 redis.call('HDEL', key, ARGV[3])
 local part = split(held, 4)
-local message = decode(part[5])
 local due = now_ms() + tonumber(ARGV[4])
-delay(ARGV[3] .. ':' .. part[4], due, home_queue(message) or part[1], part[2], bytes_needed(message, 0), part[4], part[5])
+local id = ARGV[3] .. ':' .. part[4]
+delay(id, due, part[1], part[2], bytes_needed(part[5], 0), part[4], part[5])
 if redis.call('EXISTS', G .. 'task:' .. part[4]) == 1 then
   redis.call('HINCRBY', G .. 'task:' .. part[4], 'attempts', -1)
-  record(part[4], 'state', 'delayed', 'due_at', due)
+  record(part[4], 'state', 'delayed', 'due_at', due, 'delayed', id)
 end
 return 1

@@ -6,12 +6,18 @@ local raw, queue, suffix, bytes, id = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5
 local now = now_ms()
 
 -- A publisher whose connection broke cannot know whether its message arrived, and sends it again.
-local facts = redis.call('HMGET', G .. 'task:' .. id, 'put', 'queue')
-if facts[1] == ARGV[8] then return facts[2] end
+local facts = redis.call('HMGET', G .. 'task:' .. id, 'put', 'queue', 'state')
+if facts[1] == ARGV[8] then
+  -- Something is written all the same, so that a confirmation that is waited for comes after the first try.
+  redis.call('PEXPIRE', G .. 'task:' .. id, WAITING_LIFE_MS)
+  return facts[2]
+end
 
 local function keep(state, ...)
-  -- The record's first write, also of a task that comes back to retry: what its last try left is overwritten.
+  -- A task that retries keeps what was counted; one whose id is used again after its end begins anew.
+  if facts[3] and facts[3] ~= 'running' then redis.call('DEL', G .. 'task:' .. id) end
   record(id, 'state', state, 'message', raw, 'put', ARGV[8], 'waiting_at', now, ...)
+  redis.call('HDEL', G .. 'task:' .. id, 'requeues', 'reason', 'finished_at')
   if ARGV[11] then redis.call('HSET', G .. 'task:' .. id, unpack(ARGV, 11)) end
 end
 

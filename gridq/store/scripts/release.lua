@@ -1,16 +1,11 @@
--- Put claims back in front of their shared queues: those named, or all of the worker's but those named.
--- 2 worker, 3 'only' or 'except', 4… claim ids. Returns how many went back.
-local key, named, back = G .. 'claims:' .. ARGV[2], {}, 0
-for i = 4, #ARGV do named[ARGV[i]] = true end
+-- Put claims back in front of their shared queues, no loss counted.
+-- 2 worker, then 3 'only' and 4… claim ids; or 3 'lost', 4 what the claim ids of one process begin with, 5… its claims that
+-- are not lost. Returns how many went back.
+local key, named, back, lost = G .. 'claims:' .. ARGV[2], {}, 0, ARGV[3] == 'lost'
+for i = lost and 5 or 4, #ARGV do named[ARGV[i]] = true end
 for _, claim in ipairs(redis.call('HKEYS', key)) do
-  if (named[claim] or false) == (ARGV[3] == 'only') then
-    local part = split(redis.call('HGET', key, claim), 4)
-    redis.call('HDEL', key, claim)
-    local home = give_back(part[1], part[2], part[5])
-    if redis.call('EXISTS', G .. 'task:' .. part[4]) == 1 then
-      record(part[4], 'state', 'waiting', 'queue', home, 'reason', 'requeued from ' .. ARGV[2])
-    end
-    back = back + 1
-  end
+  local wanted = named[claim] or false
+  if lost then wanted = not wanted and string.sub(claim, 1, #ARGV[4]) == ARGV[4] end
+  if wanted and lose(ARGV[2], claim, 'requeued from ' .. ARGV[2], '', 0) ~= 'gone' then back = back + 1 end
 end
 return back

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from gridq.broker.fleet import Fleet
-from gridq.broker.holder import Held, Holder
+from gridq.broker.holder import Held, Holder, Keeping
 from gridq.errors import BrokerError
 from gridq.store.claims import Offer, Outcome
 
@@ -22,7 +22,7 @@ class Store:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.away = False
-        self.answers: dict[str, Any] = {"ack": 1, "release": 0}
+        self.answers: dict[str, Any] = {"ack": 1, "release": 0, "reassert": [], "lose": b"waiting", "bury": 1}
 
     def run(self, *call: Any) -> Any:
         if self.away:
@@ -43,9 +43,13 @@ class Channel:
         self.store = Store()
 
 
+def make_holder() -> Holder:
+    return Holder("gpu0@node1", lambda queues, slots: Offer(queues, slots), lambda payload: None, Keeping(60, 3))
+
+
 @pytest.fixture
 def holder() -> Holder:
-    return Holder("gpu0@node1", lambda queues, slots: Offer(queues, slots), records_ttl=60)
+    return make_holder()
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def channel(holder: Holder) -> Channel:
 
 
 def test_claim_ids_are_never_used_twice_also_by_another_process(holder: Holder) -> None:
-    other = Holder("gpu0@node1", lambda queues, slots: None, records_ttl=60)
+    other = make_holder()
     ids = [made.next_claim() for made in (holder, other) for _ in range(50)]
     assert len(set(ids)) == 100
 
@@ -84,11 +88,43 @@ def test_an_ack_that_did_not_reach_redis_is_sent_on_the_next_connection(holder: 
     holder.attach(fresh)
     assert fresh.store.calls == [
         ("ack", "gpu0@node1", "c1", "failed", "ValueError", 60_000, ""),
-        ("release", "gpu0@node1", "except", "c2"),
+        ("reassert", "gpu0@node1", "", "c2", "", "", "t2", ""),
+        ("release", "gpu0@node1", "lost", holder.next_claim().rpartition("-")[0] + "-", "c2"),
     ]
     again = Channel()
     holder.attach(again)
-    assert again.store.calls == [("release", "gpu0@node1", "except", "c2")]
+    assert [call[0] for call in again.store.calls] == ["reassert", "release"]
+
+
+def test_what_runs_is_said_again_on_a_new_connection(holder: Holder, caplog: pytest.LogCaptureFixture) -> None:
+    holder.held["c1"] = Held("t1", 8, "gpu.8g", "", "{}")
+    fresh = Channel()
+    fresh.store.answers["reassert"] = [b"c1"]
+    holder.attach(fresh)
+    assert ("reassert", "gpu0@node1", "", "c1", "gpu.8g", "", "t1", "{}") in fresh.store.calls
+    assert "t1 is held by gpu0@node1 and by another worker" in caplog.text
+
+
+def test_a_lost_process_counts_against_its_task_unless_it_is_excused(holder: Holder, channel: Channel) -> None:
+    holder.held |= {"c1": Held("t1", 8), "c2": Held("t2", 8)}
+    holder.excuse("c2", "its worker drains")
+    holder.lose("c1", "its process died")
+    holder.lose("c2", "its process died")
+    assert [call[2:5] for call in channel.store.calls] == [
+        ("c1", "its process died", "losses"),
+        ("c2", "its worker drains", ""),
+    ]
+    assert holder.held == {} and holder.excused == {}
+
+
+def test_what_was_dropped_while_redis_was_away_goes_back_later(holder: Holder, channel: Channel) -> None:
+    holder.held["c1"] = Held("t1", 8)
+    channel.store.away = True
+    holder.lose("c1", "its process died")
+    channel.store.away = False
+    holder.settle(channel.store)
+    holder.settle(channel.store)
+    assert channel.store.calls == [("release", "gpu0@node1", "only", "c1")]
 
 
 def test_what_could_not_be_acked_twice_over_is_not_put_back(holder: Holder, channel: Channel) -> None:
@@ -106,7 +142,7 @@ def test_what_could_not_be_acked_twice_over_is_not_put_back(holder: Holder, chan
 
     fresh.store.run = refuse  # type: ignore[method-assign]
     holder.attach(fresh)
-    assert fresh.store.calls[-1] == ("release", "gpu0@node1", "except", "c1")
+    assert fresh.store.calls[-1][:3] == ("release", "gpu0@node1", "lost") and fresh.store.calls[-1][-1] == "c1"
 
 
 def test_a_release_goes_to_redis_and_forgets_the_task(holder: Holder, channel: Channel) -> None:

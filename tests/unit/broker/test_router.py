@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gridq.broker.posting import DECISION, HEADER
-from gridq.broker.router import Router, queue_named
+from gridq.broker.router import Router, parents_priority, queue_named
 from gridq.config import Settings
 from gridq.errors import NeedError, UnmetNeedError, UnmetNeedWarning
 from gridq.needs import Needs
@@ -147,3 +147,30 @@ def test_a_fleet_that_could_not_be_read_makes_nothing_impossible(route: Route) -
         warnings.simplefilter("error")
         found, _ = route(vram="100GiB", impossible="refuse", fleet=OneLook(known=False))
     assert found[DECISION].candidates == ()
+
+
+@pytest.mark.parametrize("stamp", ["node", "vram", "vrma", "priority"])
+def test_a_stamp_is_the_callers_own_word_and_left_alone(route: Route, stamp: str) -> None:
+    found, options = route(**{stamp: "anything at all", "stamped_headers": [stamp]})
+    assert found["queue"].name == "gpu.8g"
+    assert options[stamp] == "anything at all"
+
+
+@pytest.mark.parametrize(("said", "got"), [(None, 0), ("low", 6)])
+def test_a_priority_that_is_inherited_stands_unless_the_call_says_one(said: Any, got: int) -> None:
+    options = {"priority": said}
+    Router(Settings(), OneLook(), lambda: 0)("shop.send", (), {}, options, SEND)
+    assert options["priority"] == got
+
+
+def test_the_priority_of_the_task_that_publishes_is_inherited_where_the_app_says_so() -> None:
+    parent = SimpleNamespace(request=SimpleNamespace(delivery_info={"priority": 0}))
+    app = SimpleNamespace(conf=SimpleNamespace(task_inherit_parent_priority=True), current_worker_task=parent)
+    assert parents_priority(app) == 0
+    parent.request.delivery_info = None
+    assert parents_priority(app) is None
+    app.current_worker_task = None
+    assert parents_priority(app) is None
+    app.current_worker_task = SimpleNamespace(request=SimpleNamespace(delivery_info={"priority": 0}))
+    app.conf.task_inherit_parent_priority = False
+    assert parents_priority(app) is None

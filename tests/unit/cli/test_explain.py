@@ -12,6 +12,7 @@ from rich.console import Console
 from gridq.cli.explain import durations, explain, render
 from gridq.cli.look import console
 from gridq.gpu.health import State, Verdict
+from gridq.store.tasks import XidNote
 from gridq.units import GIB
 
 PLACED: dict[str, Any] = {
@@ -97,3 +98,11 @@ def test_words_in_brackets_are_shown_as_they_are() -> None:
 def test_every_state_can_be_explained_even_of_a_task_that_gridq_did_not_place() -> None:
     for state in ("waiting", "placed", "running", "done", "failed", "cancelled", "dead", "delayed", "?"):
         assert said(explain(record(state=state, needs={}, times={}), [], 1.0))
+
+
+def test_xids_are_told_that_fired_while_the_task_was_on_the_gpu() -> None:
+    note = XidNote(94, "an uncorrectable memory error", "GPU-0", "gpu0@node1", at=1000.0)
+    answer = explain(record(state="failed", xids=(note,)), [], 1010.0)
+    assert answer["xids"][0]["number"] == 94
+    assert "this task was on gpu0@node1 when XID 94 fired at" in said(answer, 200)
+    assert "XID" not in said(explain(record(), [], 1010.0))

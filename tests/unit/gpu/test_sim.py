@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ def simulator(tmp_path: Path) -> Simulator:
 @pytest.fixture
 def probe(tmp_path: Path) -> SimProbe:
     return SimProbe("sim:24GiB", tmp_path)
+
+
+def numbers(probe: SimProbe) -> list[int]:
+    return [event.number for event in probe.read(GPU).xids]
 
 
 class TestSpec:
@@ -85,17 +90,27 @@ class TestState:
 
     def test_an_xid_after_a_reset_is_a_new_one(self, probe: SimProbe, simulator: Simulator) -> None:
         simulator.raise_xid(GPU, 79, 79)
-        assert probe.read(GPU).xids == (79, 79)
+        assert numbers(probe) == [79, 79]
         simulator.reset(GPU)
         simulator.raise_xid(GPU, 79)
-        assert probe.read(GPU).xids == (79,)
+        assert numbers(probe) == [79]
 
     def test_a_probe_opened_later_reports_an_xid_too(
         self, probe: SimProbe, simulator: Simulator, tmp_path: Path
     ) -> None:
         simulator.raise_xid(GPU, 48)
-        assert probe.read(GPU).xids == (48,)
-        assert SimProbe("sim:24GiB", tmp_path).read(GPU).xids == (48,)
+        assert numbers(probe) == [48]
+        assert numbers(SimProbe("sim:24GiB", tmp_path)) == [48]
+
+    def test_an_xid_says_when_it_happened_and_to_which_process(self, probe: SimProbe, simulator: Simulator) -> None:
+        began = time.monotonic()
+        simulator.raise_xid(GPU, 31, pid=4711)
+        raised = time.monotonic()
+        [event] = probe.read(GPU).xids
+        # Two clocks are compared, which do not tick together.
+        assert began - 0.05 < event.at < raised + 0.05
+        assert event.pid == 4711
+        assert simulator.state(GPU).xids == ((event.id, 31, 4711),)
 
     @pytest.mark.parametrize("changes", [{"temprature": 95}, {"temperature": "hot"}, {"lost": None}, {"xids": [79]}])
     def test_refuses_a_wrong_name_or_value(self, probe: SimProbe, simulator: Simulator, changes: Any) -> None:
@@ -107,7 +122,7 @@ class TestState:
     def test_may_be_written_by_hand(self, probe: SimProbe, tmp_path: Path) -> None:
         (tmp_path / f"{GPU}.json").write_text(json.dumps({"temperature": 91, "xids": [[1, 31]]}))
         reading = probe.read(GPU)
-        assert (reading.temperature, reading.xids) == (91, (31,))
+        assert (reading.temperature, reading.xids[0].number, reading.xids[0].pid) == (91, 31, None)
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"colour": 1}'])
     def test_written_by_hand_and_wrong_is_an_error_of_the_probe(
@@ -126,7 +141,7 @@ class TestState:
         )
         for writer in [python(program, tmp_path) for _ in range(3)]:
             assert writer.wait(30) == 0
-        assert probe.read(GPU).xids == (31,) * 75
+        assert numbers(probe) == [31] * 75
 
 
 class TestHold:

@@ -84,18 +84,45 @@ def test_every_watched_gpu_is_read_again_and_again(
     assert state(watch) is State.HEALTHY
 
 
-def test_an_xid_counts_after_the_reading_that_carried_it(
+def numbers(watch: Watch, uuid: str = GPU) -> list[int]:
+    return [event.number for event in watch.latest(uuid).reading.xids]
+
+
+def test_an_xid_is_told_after_the_reading_that_carried_it_and_so_is_its_repetition(
     open_watch: Callable[..., Watch], simulator: Simulator, eventually: Eventually
 ) -> None:
     watch = open_watch()
     eventually(lambda: state(watch) is State.HEALTHY)
-    simulator.raise_xid(GPU, 13, 79)
-    eventually(lambda: state(watch) is State.UNHEALTHY)
+    simulator.raise_xid(GPU, 13, 79, 79)
+    eventually(lambda: numbers(watch) == [13, 79, 79])
     simulator.set(GPU, foreign=7)
-    later = eventually(lambda: (now := watch.latest(GPU)).reading.memory_used == 7 and now)
-    assert later.reading.xids == (13, 79)
-    assert later.verdict.state is State.UNHEALTHY
-    assert state(watch, OTHER) is State.HEALTHY
+    eventually(lambda: watch.latest(GPU).reading.memory_used == 7)
+    assert numbers(watch) == [13, 79, 79]
+    assert len({event.id for event in watch.latest(GPU).reading.xids}) == 3
+    assert (state(watch), state(watch, OTHER), numbers(watch, OTHER)) == (State.HEALTHY, State.HEALTHY, [])
+
+
+def test_of_a_storm_of_xids_the_last_few_are_told(
+    open_watch: Callable[..., Watch], simulator: Simulator, eventually: Eventually
+) -> None:
+    watch = open_watch()
+    simulator.raise_xid(GPU, *range(1, 101))
+    eventually(lambda: watch.latest(GPU).reading and numbers(watch) == list(range(69, 101)))
+
+
+def test_a_new_probe_of_a_simulated_gpu_tells_no_xid_twice(
+    open_watch: Callable[..., Watch], simulator: Simulator, eventually: Eventually
+) -> None:
+    watch = open_watch()
+    simulator.raise_xid(GPU, 31)
+    eventually(lambda: watch.latest(GPU).reading and numbers(watch) == [31])
+    [probe] = probes_of(os.getpid())
+    os.kill(probe, signal.SIGKILL)
+    simulator.set(GPU, foreign=7)
+    eventually(lambda: watch.latest(GPU).reading.memory_used == 7)
+    assert numbers(watch) == [31]
+    simulator.raise_xid(GPU, 31)
+    eventually(lambda: numbers(watch) == [31, 31])
 
 
 def test_a_hang_is_unknown_within_three_seconds_and_nobody_waits_for_it(

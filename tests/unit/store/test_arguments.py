@@ -23,16 +23,17 @@ def test_a_posting_in_a_pipeline_carries_the_script_itself() -> None:
 
 
 def test_a_look_names_each_queue_with_whether_its_messages_must_be_checked() -> None:
-    offer = Offer(["gpu0@node1", "gpu.24g", "gpu.8g", "gpu"], 2, 10 * GIB, 3024.0)
+    offer = Offer(["gpu0@node1", "gpu.24g", "gpu.8g", "gpu", "cpu"], 2, 10 * GIB, 3024.0, "t")
     command = claim_command(WHO, "c-1", offer, ["", "x"], "p:")
     assert command[:3] == ("EVALSHA", script_sha("claim"), "0")
     assert command[3:11] == ("p:", "gpu0@node1", "gpu0@node1:c1", "c-1", "gpu0@node1", "3024", "2", str(10 * GIB))
-    assert command[11:14] == ("2", "", "x")
-    assert command[14:] == (
+    assert command[11:15] == ("t", "2", "", "x")
+    assert command[15:] == (
         *("gpu0@node1", "1", "0"),
         *("gpu.24g", "1", str(24 * GIB)),
-        *("gpu.8g", "0", str(8 * GIB)),
-        *("gpu", "0", "0"),
+        *("gpu.8g", "1", str(8 * GIB)),
+        *("gpu", "1", "0"),
+        *("cpu", "0", "0"),
     )
 
 

@@ -19,7 +19,8 @@ from gridq.placement.load import Weights, rank
 from gridq.queues import class_queues
 from gridq.store.claims import UNLIMITED
 from gridq.units import GIB
-from gridq.worker.gate import FAIR_TURN, Gate, is_descendant
+from gridq.worker.gate import FAIR_TURN, Gate
+from gridq.worker.kin import is_descendant
 from gridq.worker.place import Place
 
 OWN = "gpu0@node1"

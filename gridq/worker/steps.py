@@ -1,0 +1,9 @@
+"""The bootsteps that gridq adds to a worker and to its consumer, one per file."""
+
+from gridq.worker.farewell import Farewell
+from gridq.worker.heartbeat import Heartbeat
+from gridq.worker.reaper import Reaper
+from gridq.worker.triage import Triage
+
+WORKER_STEPS = (Heartbeat, Triage, Reaper)
+CONSUMER_STEPS = (Farewell,)
