@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +31,14 @@ class Database:
     server: str
     number: int
     client: Client = field(repr=False)
+    #: The numbers of the pairs that nobody uses, to which this one goes back.
+    unused: deque[int] = field(repr=False)
 
     @classmethod
-    def of(cls, server: str, number: int) -> Database:
-        """The pair that begins with this number."""
-        return cls(server, number, Client(redis.ConnectionPool.from_url(f"{server}/{number}")))
+    def of(cls, server: str, unused: deque[int]) -> Database:
+        """One of the pairs that nobody uses."""
+        number = unused.popleft()
+        return cls(server, number, Client(redis.ConnectionPool.from_url(f"{server}/{number}")), unused)
 
     @property
     def url(self) -> str:
@@ -61,6 +64,8 @@ class Database:
         """Leave nothing behind."""
         self.flush()
         self.client.close()
+        if self.number not in self.unused:
+            self.unused.append(self.number)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,11 +101,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def new_database(server: str) -> Iterator[Callable[[], Database]]:
-    """Makes databases that nobody else uses, until the end of the session."""
-    numbers, made = itertools.cycle(range(0, DATABASES, 2)), list[Database]()
+    """Makes databases that nobody else uses until they are closed."""
+    unused, made = deque(range(0, DATABASES, 2)), list[Database]()
 
     def make() -> Database:
-        database = Database.of(server, next(numbers))
+        database = Database.of(server, unused)
         database.flush()
         made.append(database)
         return database
