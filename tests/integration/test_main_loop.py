@@ -51,7 +51,8 @@ def test_a_worker_whose_main_loop_hangs_loses_its_task_and_comes_back_when_it_go
 
 def test_a_worker_that_stops_keeps_its_lease_though_its_loop_has_ended(pair: Fleet, signal_file: Path) -> None:
     handle = pair.task("wait_for").apply_async((str(signal_file),), vram="8GiB")
-    worker = pair.await_state(handle.id, "running").worker
+    # Begun, not only claimed: what its pool has not begun when it is told to stop, another worker runs.
+    worker = eventually(lambda: pair.ledger.runs([handle.id]), "it has begun")[0].worker
     node = pair.node(worker)
     node.container.may_end = True
     node.container.popen.terminate()
