@@ -10,7 +10,7 @@
 The house, from the ground up (imports point down only):
 
     errors, units        what went wrong, and 8GiB and 15s
-    config               typed settings; the only reader of the environment
+    knobs, config        typed settings; config is the only reader of the environment
     needs, queues        what a task asks for, and where it waits
     gpu/                 what the hardware says
     store/               what the cluster remembers: the only door to Redis

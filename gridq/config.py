@@ -10,7 +10,6 @@ import difflib
 import os
 import re
 import socket
-import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ import yaml
 
 from gridq.errors import ConfigError
 from gridq.knobs import KNOBS, Described, described, written
+from gridq.units import MIB, format_bytes
 from gridq.urls import default_backend, is_sentinel, mask
 
-__all__ = ["Described", "Settings", "check", "default_backend", "load", "mask", "private_dir"]
+__all__ = ["Described", "Settings", "check", "default_backend", "load", "mask"]
 
 FILE_NAME = "gridq.yaml"
 PREFIX = "GRIDQ_"
@@ -32,6 +32,9 @@ FILE_VARIABLE = "GRIDQ_CONFIG"
 
 # Kubernetes puts such variables into every container for a Service called gridq or gridq-redis.
 _OF_A_SERVICE = re.compile(r"GRIDQ_(\w+_)?(SERVICE_(HOST|PORT\w*)|PORT(_\d+_\w+)?)")
+
+#: How values with a unit are shown.
+_WRITTEN: dict[str, Callable[[Any], str]] = {"seconds": written, "bytes": format_bytes}
 
 
 def _runtime_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -69,10 +72,15 @@ class Settings:
     cpu_weight: float = 1.0
     gpu_weight: float = 3.0
     snapshot_age: float = 0.5
-    records_ttl: float = 86400.0
     confirm: str = "none"
     confirm_timeout: float = 1.0
     impossible_needs: str = "wait"
+    records_ttl: float = 86400.0
+    records_limit: int = 100_000
+    output_limit: int = MIB
+    output_total: int = 256 * MIB
+    samples_ttl: float = 7 * 86400.0
+    log_format: str = "console"
     sources: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -87,8 +95,8 @@ class Settings:
     def shown(self, name: str) -> str:
         """The value of one setting as a person writes it, passwords masked."""
         value: Any = self.backend_url if name == "result_backend" else getattr(self, name)
-        if KNOBS[name].unit == "seconds":
-            return written(value)
+        if KNOBS[name].unit in _WRITTEN:
+            return _WRITTEN[KNOBS[name].unit](value)
         if isinstance(value, tuple):
             return ", ".join(value) or "none"
         if isinstance(value, float):
@@ -269,21 +277,3 @@ def _cross_check(settings: Settings, found: _Found) -> None:
             got = " and ".join(f"{name} {settings.shown(name)}" for name in names)
             where = ", ".join(dict.fromkeys(found.sources.get(name, "default") for name in names))
             found.problem(f"{where}: expected {want}, got {got}", hint)
-
-
-def private_dir(path: Path) -> Path:
-    """The directory, made with mode 0700 where it is missing, if nobody else can write to it.
-
-    Raises:
-        ConfigError: when it is another user's, or open to other users.
-    """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.lstat()
-    # A directory under /tmp that someone else made first could hand us a file of theirs as ours.
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise ConfigError(
-            f"expected {path} to be a directory of yours that only you can write to, "
-            f"got owner {status.st_uid} and mode {stat.S_IMODE(status.st_mode):04o}",
-            hint="set runtime_dir to a directory of your own, mode 0700",
-        )
-    return path

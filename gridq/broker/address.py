@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from gridq.config import private_dir
+from gridq.private import private_dir
 
 
 def publish_address(runtime_dir: Path, url: str) -> Path:

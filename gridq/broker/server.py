@@ -25,8 +25,8 @@ from types import TracebackType
 from typing import IO, Self
 
 from gridq.broker.address import find_address, publish_address, withdraw_address
-from gridq.config import private_dir
 from gridq.errors import BrokerError
+from gridq.private import private_dir
 
 __all__ = ["LocalServer", "find_address", "find_program", "publish_address", "withdraw_address"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridq.cli.children import Child, adopt_orphans
-from gridq.config import private_dir
+from gridq.private import private_dir
 from gridq.units import format_seconds
 
 

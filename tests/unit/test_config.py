@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gridq.config
-from gridq.config import Settings, check, load, private_dir
+from gridq.config import Settings, check, load
 from gridq.errors import ConfigError
 from gridq.knobs import KNOBS, written
+from gridq.private import private_dir
 from gridq.units import parse_seconds
 
 PACKAGED = Path(gridq.config.__file__).with_name("gridq.yaml")
