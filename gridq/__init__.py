@@ -18,6 +18,7 @@ The house, from the ground up (imports point down only):
     broker/              how messages move
     worker/              what runs inside a Celery worker
     task, application    what an app is made of
+    exporter/            what Prometheus sees
     cli/                 what people type
 """
 
