@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -121,6 +122,20 @@ def database(new_database: Callable[[], Database]) -> Iterator[Database]:
     made = new_database()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Finds a program of this machine, as `program("promtool")`: who needs it is skipped without, and fails in CI."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            missing = f"expected {name} on PATH (Debian: apt-get install prometheus)"
+            pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+        return path
+
+    return find
 
 
 def make_device(index: int = 0, memory: int = 24, model: str = "NVIDIA A10G") -> Device:
