@@ -11,8 +11,9 @@ from gridq.config import mask
 from gridq.queues import CLASSES, CPU, GPU, admits, is_constrained
 from gridq.store import claims, workers
 from gridq.store.client import Client
+from gridq.store.gpus import gpu_rows
 from gridq.store.keys import DELAYED, PRIORITY_SEPARATOR
-from gridq.store.workers import GpuStatus, WorkerStatus
+from gridq.store.workers import WorkerStatus
 
 Row = dict[str, Any]
 
@@ -74,34 +75,6 @@ def worker_row(worker: WorkerStatus) -> Row:
         "gpus": [gpu.device.uuid for gpu in worker.gpus],
         "running": list(worker.running),
         "queues": list(worker.queues),
-    }
-
-
-def gpu_rows(living: Iterable[WorkerStatus]) -> list[Row]:
-    """One row per GPU; what the driver does not say is None."""
-    rows = [gpu_row(worker, gpu) for worker in living for gpu in worker.gpus]
-    return sorted(rows, key=lambda row: (row["node"], row["index"], row["uuid"]))
-
-
-def gpu_row(worker: WorkerStatus, gpu: GpuStatus) -> Row:
-    """One GPU and the worker that holds it."""
-    device, reading = gpu.device, gpu.reading
-    said = ("memory_used", "utilization", "temperature", "temperature_limit", "power", "power_limit")
-    return {
-        "worker": worker.name,
-        "node": worker.node,
-        "index": device.index,
-        "uuid": device.uuid,
-        "model": device.model,
-        "memory_total": device.memory_total,
-        **{name: getattr(reading, name) if reading else None for name in said},
-        "verdict": gpu.verdict.state.value,
-        "draining": worker.draining,
-        "reasons": list(gpu.verdict.reasons),
-        "running": list(worker.running),
-        "slots": worker.slots,
-        "free": worker.free,
-        "reading_age": round(gpu.reading_age + worker.age, 3),
     }
 
 

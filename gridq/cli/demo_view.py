@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.text import Text
 
 from gridq.cli import gpus
-from gridq.cli.cluster import gpu_rows
 from gridq.cli.demo_search import Search
 from gridq.cli.look import Column, Row, bar, count, memory, table, verdict
 from gridq.cli.supervisor import Supervisor
+from gridq.store.gpus import gpu_rows
 from gridq.store.workers import WorkerStatus
 from gridq.units import format_seconds
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from gridq.cli.cluster import gpu_rows
 from gridq.cli.look import Column, Row, console, draining, emit_json, known, memory, table, verdict
 from gridq.cli.session import Session, pass_session
 
@@ -40,6 +39,7 @@ def model(name: str) -> str:
 def command(session: Session, as_json: bool) -> None:
     """One line per GPU: memory, load, temperature, verdict, what it runs."""
     from gridq.store import workers
+    from gridq.store.gpus import gpu_rows
 
     with session.store() as client:
         rows = gpu_rows(workers.living(client))

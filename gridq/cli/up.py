@@ -11,7 +11,6 @@ from rich.text import Text
 
 from gridq.broker.server import LocalServer
 from gridq.cli import gpus
-from gridq.cli.cluster import gpu_rows
 from gridq.cli.interrupts import Interrupts
 from gridq.cli.look import console, count, headed, table
 from gridq.cli.machine import (
@@ -29,6 +28,7 @@ from gridq.cli.supervisor import Supervisor
 from gridq.config import mask
 from gridq.errors import BrokerError, NoGpuError
 from gridq.store.client import Client
+from gridq.store.gpus import gpu_rows
 from gridq.store.workers import WorkerStatus
 
 
