@@ -95,6 +95,8 @@ class Holder:
     ) -> None:
         self.worker = worker
         self.held: dict[str, Held] = {}
+        #: Tasks that were acknowledged as they began (acks_late=False): nothing is claimed any more, but they run here.
+        self.early: dict[str, Held] = {}
         self.objection = objection
         #: The queues that ask for a model or a node, as far as this worker has heard.
         self.constrained: set[str] = set()
@@ -138,6 +140,8 @@ class Holder:
 
     def reassert(self, client: Client) -> None:
         """Say again what this worker holds, to a server that may have forgotten it."""
+        # It may have forgotten these too, and learnt as many others since: their number alone would not tell.
+        self.constrained = set()
         held = dict(self.held)
         said = [(id, task.queue, task.suffix, task.task_id, task.raw) for id, task in held.items()]
         gone = leases.reassert(client, self.worker, self.token(), said)
@@ -169,6 +173,22 @@ class Holder:
         if claim in self.held:
             self.held[claim] = replace(self.held[claim], pid=pid)
 
+    @property
+    def running(self) -> dict[str, Held]:
+        """All that takes up room here, claimed or not."""
+        return self.held | self.early
+
+    def acks_early(self, claim: str) -> None:
+        """The task is going to be acked although it has only just begun."""
+        if claim in self.held:
+            self.early[claim] = self.held[claim]
+
+    def ended(self, claim: str) -> None:
+        """A task that may have been acked early has ended."""
+        held = self.early.pop(claim, None)
+        if held is not None and claim not in self.held:
+            self.recent.append((held, _clock()))
+
     def ack(self, claim: str) -> None:
         """The task has ended: let go of it for good. While Redis is away the ack waits for the next connection."""
         self._unsent[claim] = self._outcomes.get(claim, Outcome())
@@ -195,12 +215,14 @@ class Holder:
         Args:
             counter: what it counts as all the same, see `leases.Charge`.
         """
-        self.excused[claim] = (reason, Charge(counter, self._keeping.limit))
+        if claim in self.held:
+            self.excused[claim] = (reason, Charge(counter, self._keeping.limit))
 
     def lose(self, claim: str, reason: str) -> None:
         """A task's process died: it goes back to its queue, or to the dead letters if that happened too often."""
         reason, charge = self.excused.get(claim, (reason, Charge("losses", self._keeping.limit)))
         self._forget(claim)
+        self.ended(claim)
         if self._channel is None:
             self._dropped.add(claim)
             return
@@ -224,7 +246,7 @@ class Holder:
 
     def _forget(self, claim: str) -> None:
         held = self.held.pop(claim, None)
-        if held is not None:
+        if held is not None and claim not in self.early:
             self.recent.append((held, _clock()))
         self._outcomes.pop(claim, None)
         self.excused.pop(claim, None)

@@ -64,11 +64,11 @@ class Drain:
     @property
     def pause(self) -> float:
         """Seconds until `enforce` should be called, at the latest; infinite while it need not be."""
-        return max(_AGAIN, self._ends - now()) if self._holder.held else math.inf
+        return max(_AGAIN, self._ends - now()) if self._holder.running else math.inf
 
     def enforce(self) -> None:
         """End what runs, if its time is over. Its worker then sees its process die, and puts it back uncounted."""
-        held = dict(self._holder.held)
+        held = self._holder.running
         if not held or now() < self._ends:
             return
         stopped = self._stopping is not None and self._stopping <= now()

@@ -210,7 +210,7 @@ class Heartbeat(bootsteps.StartStopStep):
 def _status(worker: Any) -> WorkerStatus:
     life: Life = worker.gridq
     place, gate, holder = life.place, life.gate, life.holder
-    held = dict(holder.held)
+    held = holder.running
     slots = worker.max_concurrency or worker.concurrency
     gpus = tuple(
         GpuStatus(device, verdict, seen.reading, round(seen.age, 3))

@@ -23,6 +23,19 @@ class Request(StockRequest):
     #: The child that is being ended, from the moment in which it was asked to.
     _ending: int | None = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        # Celery makes a subclass for each task, whose own on_success would hide one that is written here.
+        super().__init_subclass__(**options)
+        celerys = cls.__dict__.get("on_success")
+        if celerys is None:
+            return
+
+        def on_success(self: Any, failed__retval__runtime: Any, **kwargs: Any) -> Any:
+            self._on_end_of_run(failed=bool(failed__retval__runtime[0]))
+            return celerys(self, failed__retval__runtime, **kwargs)
+
+        cls.on_success = on_success
+
     def _note(self, ended: str, reason: str = "") -> None:
         holder = getattr(self._app.amqp, "holder", None)
         if holder is not None:
@@ -32,6 +45,8 @@ class Request(StockRequest):
         holder = getattr(self._app.amqp, "holder", None)
         if holder is not None:
             holder.began(self._message.delivery_tag, pid)
+            if not self.task.acks_late:
+                holder.acks_early(self._message.delivery_tag)
         super().on_accepted(pid, time_accepted)
 
     def terminate(self, pool: Any, signal: Any = None) -> None:
@@ -64,11 +79,16 @@ class Request(StockRequest):
         self.acknowledged = False
         super().acknowledge()
 
-    def on_success(self, failed__retval__runtime: Any, **kwargs: Any) -> Any:
-        if self._ending is not None and not failed__retval__runtime[0]:
+    def _ended(self) -> None:
+        holder = getattr(self._app.amqp, "holder", None)
+        if holder is not None:
+            holder.ended(self._message.delivery_tag)
+
+    def _on_end_of_run(self, *, failed: bool) -> None:
+        self._ended()
+        if self._ending is not None and not failed:
             self._note("done")
         self._end_at_once()
-        return super().on_success(failed__retval__runtime, **kwargs)
 
     def _end_at_once(self) -> None:
         """A task that was asked to end has. Its child may not have; the pool must not give it another task, which would
@@ -77,6 +97,7 @@ class Request(StockRequest):
             kill_group(self._ending)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        self._ended()
         error = exc_info.exception
         error = getattr(error, "exc", error)
         lost = isinstance(error, WorkerLostError)

@@ -145,7 +145,7 @@ class Round:
 
     def _held(self) -> dict[str, Held]:
         """The tasks on the worker's GPUs by claim; those of its CPU queues, if it has such, are not."""
-        return {claim: task for claim, task in dict(self._holder.held).items() if self._is_on_gpu(task)}
+        return {claim: task for claim, task in self._holder.running.items() if self._is_on_gpu(task)}
 
     def _is_on_gpu(self, task: Held) -> bool:
         return task.queue == self._holder.worker or is_gpu(task.queue)
@@ -156,7 +156,7 @@ class Round:
 
     def _replace(self) -> None:
         """End the stale children that run no task; the pool starts others in their place."""
-        running = {task.pid for task in list(self._holder.held.values())}
+        running = {task.pid for task in self._holder.running.values()}
         living = self._processes()
         self._stale = {pid: why for pid, why in self._stale.items() if pid in living}
         if None in running:

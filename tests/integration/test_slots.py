@@ -54,6 +54,16 @@ def test_there_are_as_many_tasks_as_slots_and_never_more(shared: Fleet, signal_f
     assert most_at_once(shared.ledger.runs(ids), lambda run: 1) == 3
 
 
+def test_tasks_that_are_acked_as_they_begin_need_their_memory_all_the_same(shared: Fleet) -> None:
+    sent = [shared.task("work_once").apply_async((0.3,), vram="16GiB") for _ in range(3)]
+    shared.results(sent)
+    assert most_at_once(shared.ledger.runs([handle.id for handle in sent]), lambda run: 1) == 1
+
+
+def test_a_worker_of_both_kinds_takes_the_cpu_tasks_of_its_node(shared: Fleet) -> None:
+    assert shared.task("add").apply_async((1, 2), node=NODE).get(timeout=DEADLINE) == 3
+
+
 def test_messages_without_needs_share_a_gpu_as_their_queue_says(shared: Fleet) -> None:
     sent = [by_hand("shop.work", "gpu.24g", 0.3) for _ in range(3)]
     for _, text in sent:

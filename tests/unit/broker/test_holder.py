@@ -192,3 +192,20 @@ def test_a_broker_that_is_no_redis_is_an_error_and_not_an_empty_fleet() -> None:
 
     with pytest.raises(BrokerError):
         Fleet(refuse, max_age=1).snapshot()
+
+
+def test_a_task_that_is_acked_as_it_begins_takes_up_room_until_its_end(holder: Holder, channel: Channel) -> None:
+    holder.held["c1"] = Held("t1", 8)
+    holder.began("c1", 7)
+    holder.acks_early("c1")
+    holder.ack("c1")
+    assert holder.held == {} and [(task.task_id, task.pid) for task in holder.running.values()] == [("t1", 7)]
+    assert not holder.recent
+    holder.ended("c1")
+    assert holder.running == {} and [task.task_id for task, _ in holder.recent] == ["t1"]
+
+
+def test_a_server_that_forgot_is_asked_anew_which_queues_there_are(holder: Holder, channel: Channel) -> None:
+    assert holder.learn_queues(1) and holder.constrained == {"gpu:h100"}
+    holder.reassert(channel.store)
+    assert holder.learn_queues(1), "as many as before need not be the same ones"

@@ -20,7 +20,7 @@ class Holder:
     worker = "gpu0@node1"
 
     def __init__(self) -> None:
-        self.held = {"c1": Held("t1", 0)}
+        self.running = {"c1": Held("t1", 0)}
         self.excuses: dict[str, str] = {}
 
     def excuse(self, claim: str, reason: str) -> None:
@@ -118,7 +118,7 @@ def test_a_task_that_no_child_has_begun_is_ended_at_a_later_try(
 
 
 def test_who_holds_nothing_has_nothing_to_end(drain: Drain, holder: Holder, killed: list[int]) -> None:
-    holder.held.clear()
+    holder.running.clear()
     drain.learn(0.0)
     drain.enforce()
     assert killed == [] and drain.pause == math.inf
