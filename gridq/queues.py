@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from gridq.needs import Needs
 from gridq.units import GIB
@@ -18,6 +20,8 @@ from gridq.units import GIB
 CLASSES = (1, 2, 4, 8, 12, 16, 24, 32, 40, 48, 64, 80, 96, 128, 141, 192, 288)
 
 CPU, GPU = "cpu", "gpu"
+#: The model of a seat with GPUs of several, which no task can ask for: no letter, no digit.
+MIXED = "–"
 EXCHANGE = "gridq"
 
 _GPU_QUEUE = re.compile(
@@ -32,7 +36,7 @@ class Seat:
     Attributes:
         gpus: how many GPUs the worker holds.
         memory: bytes of the smallest of them, in all.
-        model: their model's name as the driver says it.
+        model: their model's name as the driver says it; `MIXED` where they are not all of one.
         node: the host.
     """
 
@@ -40,6 +44,13 @@ class Seat:
     memory: int
     model: str
     node: str
+
+    @classmethod
+    def of(cls, gpus: Sequence[tuple[int, str]], node: str) -> Self:
+        """The seat of a worker that holds GPUs of such memory (bytes) and models."""
+        memories, models = zip(*gpus, strict=True)
+        # Else a task that asks for a model would get a GPU of another one beside it.
+        return cls(len(gpus), min(memories), models[0] if len(set(models)) == 1 else MIXED, node)
 
 
 def class_of(vram: int) -> int | None:

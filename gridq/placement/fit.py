@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gridq.needs import Needs
-from gridq.queues import Seat, is_model
+from gridq.queues import MIXED, Seat, is_model
 from gridq.store.workers import WorkerStatus
 from gridq.units import format_bytes
 
@@ -15,7 +15,7 @@ def misfit(needs: Needs, seat: Seat) -> str | None:
     if needs.node and needs.node != seat.node:
         return f"is on another node than {needs.node}"
     if needs.models and not any(is_model(seat.model, model) for model in needs.models):
-        return f"is a {seat.model}"
+        return "holds GPUs of several models" if seat.model == MIXED else f"is a {seat.model}"
     if needs.vram > seat.memory:
         return f"has {format_bytes(seat.memory)} of memory in all"
     return None

@@ -100,8 +100,7 @@ class WorkerStatus:
         """What queue names can ask of this worker; None for a CPU worker."""
         if not self.gpus:
             return None
-        memory = min(gpu.device.memory_total for gpu in self.gpus)
-        return Seat(len(self.gpus), memory, self.gpus[0].device.model, self.node)
+        return Seat.of([(gpu.device.memory_total, gpu.device.model) for gpu in self.gpus], self.node)
 
     @property
     def takes_work(self) -> bool:

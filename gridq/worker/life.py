@@ -47,9 +47,12 @@ class Life:
 
 def connect_signals(app: Any, settings: Settings) -> None:
     """Call us when a worker of this app starts."""
+    main = 0
 
     def before_anything(sender: str, instance: Any, conf: Any, options: Mapping[str, Any], **_: Any) -> None:
+        nonlocal main
         if instance.app is app:
+            main = os.getpid()
             _begin(instance, conf, options, settings)
 
     def before_consuming(sender: str, instance: Any, **_: Any) -> None:
@@ -58,8 +61,10 @@ def connect_signals(app: Any, settings: Settings) -> None:
                 app.amqp.queues.select_add(queue_named(queue))
 
     def before_tasks(**_: Any) -> None:
-        # A group of its own for each child, so that it can be ended together with all that it starts.
-        os.setpgid(0, 0)
+        # A group of its own for each child, so that it can be ended together with all that it starts. Pools without
+        # children call this in the worker itself, which then would no longer hear its terminal's Ctrl-C.
+        if os.getpid() != main:
+            os.setpgid(0, 0)
 
     signals.celeryd_init.connect(before_anything, weak=False)
     signals.worker_process_init.connect(before_tasks, weak=False)
@@ -103,7 +108,7 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
 
 def _holder(app: Any, place: Place, gate: Gate, settings: Settings) -> Holder:
     def offer(queues: Sequence[str], slots: int) -> Offer | None:
-        return gate.offer(queues, slots, held=holder.held, found=holder.constrained)
+        return gate.offer(queues, slots, held=holder.running, found=holder.constrained)
 
     def objection(payload: dict[str, Any]) -> str | None:
         return inspection.objection(app, payload)

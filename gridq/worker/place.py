@@ -51,6 +51,7 @@ class Place:
         devices: its GPUs; empty for a CPU worker.
         lock: what keeps the GPUs its own.
         name_lock: what keeps the name its own on this machine.
+        takes_cpu_tasks: whether tasks without GPU needs run there too.
     """
 
     name: str
@@ -58,22 +59,21 @@ class Place:
     devices: tuple[Device, ...]
     lock: GpuLock | None
     name_lock: IO[str]
+    takes_cpu_tasks: bool = True
 
     @property
     def seat(self) -> Seat | None:
         """What queue names can ask of this worker; None for a CPU worker."""
         if not self.devices:
             return None
-        memory = min(device.memory_total for device in self.devices)
-        return Seat(len(self.devices), memory, self.devices[0].model, self.node)
+        return Seat.of([(device.memory_total, device.model) for device in self.devices], self.node)
 
     @property
     def queues(self) -> list[str]:
         """The queues that come with the place, the worker's own first."""
-        if self.seat is None:
-            own = [self.name, f"{CPU}@{self.node}"]
-            return list(dict.fromkeys(own))
-        return [self.name, *class_queues(self.seat)]
+        shared = [] if self.seat is None else class_queues(self.seat)
+        pinned = [f"{CPU}@{self.node}"] if self.takes_cpu_tasks else []
+        return list(dict.fromkeys([self.name, *shared, *pinned]))
 
 
 def take_place(wish: Wish, settings: Settings, probe: str) -> Place:
@@ -104,7 +104,7 @@ def take_place(wish: Wish, settings: Settings, probe: str) -> Place:
     lock.sign(name)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device.uuid for device in held)
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    return Place(name, settings.node, held, lock, name_lock)
+    return Place(name, settings.node, held, lock, name_lock, takes_cpu_tasks=CPU in wish.queues)
 
 
 def _take_name(names: Iterable[str], runtime_dir: Path) -> tuple[str, IO[str]]:

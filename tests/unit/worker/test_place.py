@@ -10,7 +10,7 @@ import pytest
 
 from gridq.config import Settings
 from gridq.errors import NameTakenError, NoGpuError
-from gridq.queues import Seat
+from gridq.queues import MIXED, Seat, admits
 from gridq.units import GIB
 from gridq.worker.place import Place, Wish, take_place
 
@@ -77,7 +77,7 @@ def test_several_gpus_make_one_worker_for_tasks_that_ask_for_so_many(take: Take)
     place = take(gpus=2, probe="sim:24GiB,48GiB")
     assert place.name == "gpu0-1@node1"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(device.uuid for device in place.devices)
-    assert place.seat == Seat(2, 24 * GIB, "Simulated 24GiB", "node1")
+    assert place.seat == Seat(2, 24 * GIB, MIXED, "node1")
     assert place.queues[1] == "gpu.24g.x2" and place.queues[-1] == "gpu.x2"
 
 
@@ -108,3 +108,15 @@ def test_a_gpu_is_free_again_when_the_name_was_taken(take: Take) -> None:
 def test_a_name_is_free_again_when_its_process_is_gone(take: Take) -> None:
     take("cpu").name_lock.close()
     assert take("cpu").name == "cpu@node1"
+
+
+def test_a_worker_of_both_kinds_has_the_queue_of_its_nodes_cpu_tasks_too(take: Take) -> None:
+    assert "cpu@node1" in take("gpu,cpu").queues
+    assert "cpu@node1" not in take("gpu").queues
+
+
+def test_a_worker_with_gpus_of_several_models_is_of_none_of_them(take: Take) -> None:
+    seat = take(probe="sim:24GiB,80GiB", gpus=2).seat
+    assert seat is not None and seat.memory == 24 * GIB
+    assert admits("gpu.x2", seat)
+    assert not admits("gpu.x2:24gib", seat) and not admits("gpu.x2:80gib", seat)
