@@ -19,7 +19,7 @@ test: lint
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check gridq tests examples benchmarks
+	$(BIN)/ruff format --check gridq tests examples benchmarks deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
