@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,14 @@ DECISION = "gridq_decision"
 PUT = "gridq_put"
 
 
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """What the router decided, and the seconds that it took."""
+
+    decision: Decision
+    seconds: float
+
+
 def is_task(message: dict[str, Any]) -> bool:
     """Whether this is a task, not a reply or an event."""
     headers = message.get("headers") or {}
@@ -46,7 +55,8 @@ def seconds_until(eta: object) -> float:
 def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
     """The posting of one task message; takes the router's decision out of the message."""
     headers, properties = message["headers"], message["properties"]
-    decision: Decision | None = properties.pop(DECISION, None)
+    routed: Routed | None = properties.pop(DECISION, None)
+    decision = routed.decision if routed else None
     needs = headers.get(HEADER) or {}
     amount = int(needs.get("vram", 0))
     delivery = properties.setdefault(PUT, f"{uuid4().hex} {amount} {headers['id']}")
@@ -65,6 +75,7 @@ def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
         delivery=delivery,
         constrained=is_constrained(queue),
         task_id=headers["id"],
+        decided_in=routed.seconds if routed else None,
         record=record,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from gridq.broker.fleet import Fleet
-from gridq.broker.posting import DECISION, HEADER
+from gridq.broker.posting import DECISION, HEADER, Routed
 from gridq.config import Settings
 from gridq.errors import NeedError, UnmetNeedError, UnmetNeedWarning
 from gridq.needs import NEED_NAMES, PRIORITIES, Needs, misspelt, priority_number
@@ -71,7 +72,9 @@ class Router:
             return None
         route: dict[str, Any] = {"queue": queue_named(queue_for(needs))}
         if needs.gpu:
-            route[DECISION] = self._decide(name, needs)
+            began = time.perf_counter()
+            decision = self._decide(name, needs)
+            route[DECISION] = Routed(decision, time.perf_counter() - began)
         return route
 
     def _priority(self, said: object) -> int:

@@ -33,6 +33,7 @@ class Posting:
         constrained: whether workers must be told that the queue exists.
         task_id: whose record is written.
         record: further fields of the record.
+        decided_in: seconds that the router took to decide; None where it did not.
     """
 
     raw: str
@@ -45,6 +46,7 @@ class Posting:
     constrained: bool = False
     task_id: str = ""
     record: Mapping[str, str] = field(default_factory=dict)
+    decided_in: float | None = None
 
     def arguments(self) -> list[str | int]:
         """The arguments of put.lua, the key prefix apart."""
@@ -59,6 +61,7 @@ class Posting:
             self.delivery,
             "1" if self.constrained else "0",
             self.task_id,
+            "" if self.decided_in is None else int(self.decided_in * 1e6),
             *fields,
         ]
 
@@ -92,10 +95,12 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended: done, failed, cancelled or dead, and why where there is something to say."""
+    """How a task ended: done, failed, cancelled or dead, why where there is something to say, and what was measured of
+    it, as fields of its record."""
 
     state: str = "done"
     reason: str = ""
+    measured: Mapping[str, str] = field(default_factory=dict)
 
 
 def put(client: Client, posting: Posting) -> str:
@@ -172,7 +177,8 @@ def ack(client: Client, worker: str, claim: str, outcome: Outcome, *, life: floa
     Returns:
         Whether the claim was still this worker's.
     """
-    return bool(client.run("ack", worker, claim, outcome.state, outcome.reason, int(life * 1000), wake))
+    measured = [text for pair in outcome.measured.items() for text in pair]
+    return bool(client.run("ack", worker, claim, outcome.state, outcome.reason, int(life * 1000), wake, *measured))
 
 
 def release(client: Client, worker: str, claims: Iterable[str]) -> int:

@@ -22,11 +22,15 @@ ServerError = redis.RedisError
 NO_RETRY = Retry(NoBackoff(), 0)
 
 
+#: What every script begins with: each may use those before it.
+_PRELUDE = ("shared", "records", "flow", "losses")
+
+
 @cache
 def script_text(name: str) -> str:
-    """The Lua source of a script, the shared functions of `shared.lua` before it."""
+    """The Lua source of a script, the functions that it shares with others before it."""
     folder = files("gridq.store") / "scripts"
-    return (folder / "shared.lua").read_text() + (folder / f"{name}.lua").read_text()
+    return "".join((folder / f"{part}.lua").read_text() for part in (*_PRELUDE, name))
 
 
 @cache

@@ -14,6 +14,9 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:homes`             | hash   | until claimed   | SHA-1 of a message handed to a worker → the list it was in    |
 | `gridq:constrained`       | set    | for ever        | queues that ask for a model or a node, few                    |
 | `gridq:task:<id>`         | hash   | `records_ttl`   | the task's record, see store/tasks.py                         |
+| `gridq:tasks:<state>`     | zset   | trimmed         | task ids in that state → since when, see scripts/trim.lua     |
+| `gridq:counters`          | hash   | for ever        | `kind, labels` → how often or how much, see counters.py       |
+| `gridq:counters:tasks`    | set    | for ever        | names of tasks with counters of their own, 200 at most        |
 | `gridq:workers`           | hash   | while leased    | worker → `lease ends\nwritten at\nheartbeat`, see workers.py  |
 | `gridq:leases`            | zset   | while leased    | worker → when its lease ends, see store/leases.py             |
 | `gridq:holders`           | hash   | while leased    | worker → `token\nlock` of the incarnation that has the lease  |
@@ -41,6 +44,8 @@ DELAYED = PREFIX + "delayed"
 CONSTRAINED = PREFIX + "constrained"
 DEAD = PREFIX + "dead"
 TASK = PREFIX + "task:"
+TASKS = PREFIX + "tasks:"
+COUNTERS = PREFIX + "counters"
 GPUS = PREFIX + "gpus"
 DRAINS = PREFIX + "drains"
 

@@ -13,10 +13,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from gridq.store.client import Client
-from gridq.store.keys import TASK
+from gridq.store.keys import TASK, TASKS
 
 #: The fields of a record's hash that are times, ms of Redis' clock.
-TIMES = ("waiting_at", "due_at", "placed_at", "started_at", "finished_at")
+TIMES = ("submitted_at", "waiting_at", "due_at", "placed_at", "started_at", "finished_at")
+
+#: Every state that a task can be in, in the order of its life.
+STATES = ("delayed", "waiting", "placed", "running", "done", "failed", "cancelled", "dead", "dropped")
+
+_PAGE = 200
+#: How many records one call of the trimming script forgets: some milliseconds of Redis' time.
+_TRIMMED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,14 @@ class TaskRecord:
         attempts: how often it was claimed.
         reason: why it ended or was requeued, None where there is nothing to say.
         placement: what the router knew and thought, see placement/explain.py; None for tasks it did not place.
-        times: seconds of Redis' clock by name: waiting_at, due_at, placed_at, started_at, finished_at.
+        times: seconds of Redis' clock by name, as in TIMES. It waits since `waiting_at`, also after a requeue.
         message: the message as published, from which the task can be run again.
         xids: XID errors on its GPU while it was there, oldest first.
+        requeues: how often it went back to its queue since it was sent, its own retries apart.
+        losses: how often its worker or its process died under it.
+        gpus: uuids of the GPUs on which it ran last; empty before its end, and for CPU tasks.
+        mean_utilization: share of its run in which some kernel ran on its GPU, whoever's, 0 to 1; None if unknown.
+        peak_memory: bytes that its processes held on one GPU at most, as far as readings saw; None if unknown.
     """
 
     id: str
@@ -69,6 +81,11 @@ class TaskRecord:
     times: dict[str, float]
     message: str | None
     xids: tuple[XidNote, ...] = ()
+    requeues: int = 0
+    losses: int = 0
+    gpus: tuple[str, ...] = ()
+    mean_utilization: float | None = None
+    peak_memory: int | None = None
 
     @classmethod
     def from_hash(cls, task_id: str, fields: dict[str, str]) -> Self:
@@ -87,12 +104,17 @@ class TaskRecord:
             times={name: int(fields[name]) / 1000 for name in TIMES if int(fields.get(name, 0))},
             message=fields.get("message"),
             xids=tuple(XidNote(**note) for note in json.loads(fields.get("xids", "[]"))),
+            requeues=int(fields.get("requeues", 0)),
+            losses=int(fields.get("losses", 0)),
+            gpus=tuple(filter(None, fields.get("gpus", "").split(","))),
+            mean_utilization=float(fields["mean_utilization"]) if "mean_utilization" in fields else None,
+            peak_memory=int(fields["peak_memory"]) if "peak_memory" in fields else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the message."""
         plain = {name: getattr(self, name) for name in self.__slots__ if name != "message"}
-        return plain | {"xids": [asdict(note) for note in self.xids]}
+        return plain | {"xids": [asdict(note) for note in self.xids], "gpus": list(self.gpus)}
 
 
 def note_xid(client: Client, task_ids: Sequence[str], note: XidNote, *, age: float) -> int:
@@ -109,7 +131,61 @@ def note_xid(client: Client, task_ids: Sequence[str], note: XidNote, *, age: flo
 
 def find(client: Client, task_id: str) -> TaskRecord | None:
     """The record of a task; None when there is none, or none any more."""
-    fields = client.command("HGETALL", TASK + task_id)
+    return _record(task_id, client.command("HGETALL", TASK + task_id))
+
+
+def counts(client: Client) -> dict[str, int]:
+    """How many tasks are in each state; of those that have ended, as many as are remembered."""
+    return dict(zip(STATES, map(int, client.commands([("ZCARD", TASKS + state) for state in STATES])), strict=True))
+
+
+def listing(
+    client: Client, state: str, *, since: float | None = None, name: str | None = None, limit: int = 100
+) -> list[TaskRecord]:
+    """The records of tasks that are in a state, those that came to it last first.
+
+    Args:
+        since: only those that came to it no more than so many seconds ago; None for all.
+        name: only tasks of that name; None for all.
+        limit: how many at most.
+    """
+    earliest: float | str = "-inf" if since is None else f"{(client.now() - since) * 1000:.0f}"
+    found: list[TaskRecord] = []
+    start = 0
+    while len(found) < limit:
+        page = ("ZRANGE", TASKS + state, "+inf", earliest, "BYSCORE", "REV", "LIMIT", start, _PAGE)
+        ids = [bytes(task_id).decode(errors="replace") for task_id in client.command(*page)]
+        if not ids:
+            break
+        start += len(ids)
+        for task_id, fields in zip(ids, client.commands([("HGETALL", TASK + each) for each in ids]), strict=True):
+            record = _record(task_id, fields)
+            # One that has moved on since, or whose record has ended, is none of these any more.
+            if record is not None and record.state == state and name in (None, record.name):
+                found.append(record)
+    return found[:limit]
+
+
+def trim(client: Client, *, life: float, limit: int) -> int:
+    """Forget ended tasks that are too old or too many.
+
+    Args:
+        life: seconds for which the record of an ended task is kept.
+        limit: how many are kept of each kind of end.
+
+    Returns:
+        How many records were forgotten because they were too many.
+    """
+    gone = 0
+    while True:
+        now_gone = int(client.run("trim", int(life * 1000), limit, _TRIMMED_AT_ONCE))
+        gone += now_gone
+        if now_gone < _TRIMMED_AT_ONCE:
+            return gone
+
+
+def _record(task_id: str, fields: dict[bytes, bytes]) -> TaskRecord | None:
     if not fields:
         return None
-    return TaskRecord.from_hash(task_id, {bytes(key).decode(): bytes(value).decode() for key, value in fields.items()})
+    texts = {bytes(key).decode(): bytes(value).decode(errors="replace") for key, value in fields.items()}
+    return TaskRecord.from_hash(task_id, texts)

@@ -14,6 +14,7 @@ from celery import bootsteps
 from gridq.broker import control
 from gridq.broker.connection import open_client
 from gridq.broker.context import context_of
+from gridq.config import Settings
 from gridq.errors import BrokerError, TaskLost
 from gridq.store import cancels, dead, leases, tasks, telling
 from gridq.store.client import Client, ServerError
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between looks.
 TICK = 1.0
+#: Seconds between looks for records that are too many: at a thousand tasks a second, ten thousand too many.
+TRIM_TICK = 10.0
 #: Seconds that a round in progress gets to end when the worker stops; one that tells may wait for a result backend.
 _LAST_ROUND = 5.0
 
@@ -39,13 +42,14 @@ class Reaper(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Celery's hook."""
-        terms = worker.gridq.lease.terms
-        rounds: dict[str, Callable[[Client], None]] = {
-            "gridq-reaper": lambda client: run_once(client, terms),
-            "gridq-teller": lambda client: tell_all(client, worker.app),
+        terms, settings = worker.gridq.lease.terms, worker.gridq.settings
+        rounds: dict[str, tuple[float, Callable[[Client], None]]] = {
+            "gridq-reaper": (TICK, lambda client: run_once(client, terms)),
+            "gridq-teller": (TICK, lambda client: tell_all(client, worker.app)),
+            "gridq-trimmer": (TRIM_TICK, lambda client: trim(client, settings)),
         }
-        for name, each in rounds.items():
-            thread = threading.Thread(target=self._look, args=(worker.app, each), name=name, daemon=True)
+        for name, (pause, each) in rounds.items():
+            thread = threading.Thread(target=self._look, args=(worker.app, pause, each), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -58,9 +62,9 @@ class Reaper(bootsteps.StartStopStep):
 
     terminate = stop
 
-    def _look(self, app: Any, each: Callable[[Client], None]) -> None:
+    def _look(self, app: Any, pause: float, each: Callable[[Client], None]) -> None:
         client: Client | None = None
-        while not self._stopping.wait(TICK):
+        while not self._stopping.wait(pause):
             try:
                 client = client or open_client(app)
                 each(client)
@@ -81,6 +85,11 @@ def run_once(client: Client, terms: leases.Terms) -> None:
             reaped.back,
             reaped.dead,
         )
+
+
+def trim(client: Client, settings: Settings) -> None:
+    """Forget ended tasks that are too many."""
+    tasks.trim(client, life=settings.records_ttl, limit=settings.records_limit)
 
 
 def tell_all(client: Client, app: Any) -> None:

@@ -35,8 +35,7 @@ for i = first, #ARGV do
   local facts = redis.call('HMGET', key, 'state', 'queue', 'message', 'worker', 'put', 'delayed')
   local ended = remove(id, facts)
   if ended then
-    redis.call('HSET', key, 'state', 'cancelled', 'reason', 'cancelled before it began', 'finished_at', now_ms())
-    redis.call('PEXPIRE', key, life)
+    finish(id, 'cancelled', now_ms(), life, 'reason', 'cancelled before it began')
     redis.call('SADD', G .. 'cancels:untold', id)
   elseif facts[1] == 'running' and ARGV[3] == '1' then
     redis.call('HSET', key, 'cancel', life)

@@ -40,7 +40,7 @@ local function search(queue, suffix, checked, otherwise)
       if home ~= queue then
         redis.call('LREM', key, -1, raw)
         give_back(home, suffix, raw)
-        record((facts_of(raw)), 'state', 'waiting', 'queue', home)
+        enter((facts_of(raw)), 'waiting', now, 'queue', home)
       else
         at = at + 1
       end
@@ -69,9 +69,12 @@ local function record_claim(id, raw)
     local name = type(headers) == 'table' and headers.task
     if type(name) ~= 'string' then return end
     redis.call('HSET', G .. 'task:' .. id, 'name', name, 'message', raw)
+    count('submitted', label(name))
   end
   redis.call('HINCRBY', G .. 'task:' .. id, 'attempts', 1)
-  record(id, 'state', 'running', 'worker', worker, 'claim', claim, 'started_at', now)
+  enter(id, 'running', now, 'worker', worker, 'claim', claim, 'started_at', now)
+  local facts = redis.call('HMGET', G .. 'task:' .. id, 'name', 'waiting_at')
+  if facts[1] and facts[2] then observe('wait', label(facts[1]), now - tonumber(facts[2])) end
 end
 
 for s = 11, first - 1 do
@@ -85,6 +88,7 @@ for s = 11, first - 1 do
       end
       redis.call('HSET', G .. 'claims:' .. worker, claim, table.concat({home, ARGV[s], now, id, raw}, '\n'))
       redis.call('DEL', G .. 'consumer:' .. consumer)
+      count('claims')
       record_claim(id, raw)
       local requeues = redis.call('HGET', G .. 'task:' .. id, 'requeues') or 0
       return {home, raw, redis.call('SCARD', G .. 'constrained'), tonumber(requeues), ARGV[s]}

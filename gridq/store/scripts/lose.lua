@@ -2,4 +2,5 @@
 -- 2 worker, 3 claim id, 4 reason, 5 the record's field that counts this loss ('': none), 6 at which count it is buried
 -- Returns waiting, dead, cancelled, or gone.
 if redis.call('HEXISTS', G .. 'claims:' .. ARGV[2], ARGV[3]) == 0 then return 'gone' end
-return lose(ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]))
+local cause = ARGV[5] == 'gpu_losses' and 'gpu_failed' or 'process_died'
+return lose(ARGV[2], ARGV[3], cause, ARGV[4], ARGV[5], tonumber(ARGV[6]))

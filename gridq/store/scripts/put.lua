@@ -1,7 +1,7 @@
 -- Publish one task: to the first candidate that is ready now, else to the shared queue. Returns the queue it went to.
 -- 2 message, 3 shared queue, 4 priority suffix, 5 bytes needed, 6 candidates (newline-separated worker names),
 -- 7 delay in ms (0: none), 8 delivery id, 9 '1' if workers must be told of the queue, 10 task id,
--- 11… fields of the task's record
+-- 11 microseconds that the router took ('': it did not decide), 12… fields of the task's record
 local raw, queue, suffix, bytes, id = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[10]
 local now = now_ms()
 
@@ -15,10 +15,17 @@ end
 
 local function keep(state, ...)
   -- A task that retries keeps what was counted; one whose id is used again after its end begins anew.
-  if facts[3] and facts[3] ~= 'running' then redis.call('DEL', G .. 'task:' .. id) end
-  record(id, 'state', state, 'message', raw, 'put', ARGV[8], 'waiting_at', now, ...)
+  if facts[3] and facts[3] ~= 'running' then
+    redis.call('DEL', G .. 'task:' .. id)
+    redis.call('ZREM', G .. 'tasks:' .. facts[3], id)
+  end
+  enter(id, state, now, 'message', raw, 'put', ARGV[8], 'waiting_at', now, ...)
+  redis.call('HSETNX', G .. 'task:' .. id, 'submitted_at', now)
   redis.call('HDEL', G .. 'task:' .. id, 'requeues', 'reason', 'finished_at')
-  if ARGV[11] then redis.call('HSET', G .. 'task:' .. id, unpack(ARGV, 11)) end
+  if ARGV[12] then redis.call('HSET', G .. 'task:' .. id, unpack(ARGV, 12)) end
+  local name = redis.call('HGET', G .. 'task:' .. id, 'name')
+  if name then count(facts[3] == 'running' and 'retried' or 'submitted', label(name)) end
+  if ARGV[11] ~= '' then observe('decision', '', tonumber(ARGV[11])) end
 end
 
 if ARGV[9] == '1' then redis.call('SADD', G .. 'constrained', queue) end

@@ -17,7 +17,8 @@ if now - last > GAP_MS then
 end
 
 for _, worker in ipairs(redis.call('ZRANGEBYSCORE', G .. 'leases', '-inf', now, 'LIMIT', 0, AT_ONCE)) do
-  local back, dead = take_all(worker, worker .. ' was lost: its lease ended', 'losses', tonumber(ARGV[2]), suffixes)
+  local back, dead = take_all(worker, 'lease_expired', worker .. ' was lost: its lease ended', 'losses', tonumber(ARGV[2]), suffixes)
+  count('leases_expired')
   redis.call('ZREM', G .. 'leases', worker)
   redis.call('HDEL', G .. 'holders', worker)
   redis.call('HDEL', G .. 'workers', worker)

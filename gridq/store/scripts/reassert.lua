@@ -18,7 +18,7 @@ for i = 4, #ARGV, 5 do
       gone[#gone + 1] = claim
     elseif waits or not facts[1] or (facts[1] == 'running' and facts[2] == claim) then
       redis.call('HSET', G .. 'claims:' .. worker, claim, table.concat({queue, suffix, now, id, raw}, '\n'))
-      record(id, 'state', 'running', 'worker', worker, 'claim', claim, 'message', raw)
+      enter(id, 'running', now, 'worker', worker, 'claim', claim, 'message', raw)
     else
       gone[#gone + 1] = claim
     end

@@ -18,7 +18,7 @@ local counter = limit > 0 and 'losses' or ''
 local back, dead = 0, 0
 -- Without a holder Redis forgot, and what is claimed under the name was said again since, by whoever runs it.
 if holder then
-  back, dead = take_all(worker, worker .. ' was lost and started again', counter, limit, suffixes)
+  back, dead = take_all(worker, 'worker_restarted', worker .. ' was lost and started again', counter, limit, suffixes)
 end
 redis.call('HSET', G .. 'holders', worker, ARGV[3] .. '\n' .. ARGV[5])
 redis.call('ZADD', G .. 'leases', now + tonumber(ARGV[4]), worker)

@@ -6,6 +6,6 @@ for i = lost and 5 or 4, #ARGV do named[ARGV[i]] = true end
 for _, claim in ipairs(redis.call('HKEYS', key)) do
   local wanted = named[claim] or false
   if lost then wanted = not wanted and string.sub(claim, 1, #ARGV[4]) == ARGV[4] end
-  if wanted and lose(ARGV[2], claim, 'requeued from ' .. ARGV[2], '', 0) ~= 'gone' then back = back + 1 end
+  if wanted and lose(ARGV[2], claim, 'released', 'requeued from ' .. ARGV[2], '', 0) ~= 'gone' then back = back + 1 end
 end
 return back

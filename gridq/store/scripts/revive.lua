@@ -12,9 +12,9 @@ for i = 3, #ARGV do
       local part = split(held, 4)
       redis.call('HDEL', G .. 'task:' .. id, 'losses', 'gpu_losses', 'finished_at')
       push(part[1], part[2], bytes_needed(part[5], 0), part[5])
-      record(id, 'state', 'waiting', 'queue', part[1], 'reason', 'retried by hand')
+      enter(id, 'waiting', now_ms(), 'queue', part[1], 'reason', 'retried by hand')
     else
-      record(id, 'state', 'dropped')
+      enter(id, 'dropped', now_ms())
     end
   end
 end

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gridq.broker.posting import DECISION, HEADER, is_task, posting_of, seconds_until
+from gridq.broker.posting import DECISION, HEADER, Routed, is_task, posting_of, seconds_until
 from gridq.placement.decision import Decision
 from gridq.units import GIB
 
@@ -23,11 +23,13 @@ def message(headers: dict[str, Any] | None = None, **properties: Any) -> dict[st
 
 def test_a_posting_carries_what_was_decided_and_the_message_does_not() -> None:
     written = message(
-        {HEADER: {"gpu": True, "vram": 8 * GIB}}, priority=3, **{DECISION: Decision(("a", "b"), None, '{"why": 1}')}
+        {HEADER: {"gpu": True, "vram": 8 * GIB}},
+        priority=3,
+        **{DECISION: Routed(Decision(("a", "b"), None, '{"why": 1}'), 0.0002)},
     )
     posting = posting_of("gpu.8g", "suffix", written)
     assert (posting.queue, posting.suffix, posting.bytes) == ("gpu.8g", "suffix", 8 * GIB)
-    assert posting.candidates == ("a", "b")
+    assert (posting.candidates, posting.decided_in) == (("a", "b"), 0.0002)
     assert (posting.task_id, posting.delay, posting.constrained) == ("t1", 0.0, False)
     assert posting.record == {
         "name": "shop.embed",

@@ -51,14 +51,14 @@ Route = Callable[..., tuple[Any, dict[str, Any]]]
 def test_a_gpu_task_goes_to_the_queue_of_its_class_with_a_decision(route: Route) -> None:
     found, options = route()
     assert found["queue"].name == "gpu.8g"
-    assert found[DECISION].candidates == ("gpu0@node1", "gpu1@node1")
+    assert found[DECISION].decision.candidates == ("gpu0@node1", "gpu1@node1")
     assert options["headers"] == {HEADER: {"gpu": True, "vram": 8 * GIB}}
 
 
 def test_words_of_the_call_override_those_of_the_task_and_are_taken_out(route: Route) -> None:
     found, options = route(vram="40GiB", node="node1", models=["A10G"], countdown=3)
     assert found["queue"].name == "gpu.40g:a10g@node1"
-    assert found[DECISION].candidates == ("gpu1@node1",)
+    assert found[DECISION].decision.candidates == ("gpu1@node1",)
     assert options.keys() == {"headers", "countdown", "priority"}
 
 
@@ -112,7 +112,7 @@ def test_a_retry_is_placed_anew_with_the_needs_of_its_message(route: Route) -> N
     headers = {HEADER: {"gpu": True, "vram": 40 * GIB}}
     found, options = route(headers=headers, queue="gpu.40g")
     assert found["queue"].name == "gpu.40g"
-    assert found[DECISION].candidates == ("gpu1@node1",)
+    assert found[DECISION].decision.candidates == ("gpu1@node1",)
     assert "queue" not in options
 
 
@@ -146,7 +146,7 @@ def test_a_fleet_that_could_not_be_read_makes_nothing_impossible(route: Route) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found, _ = route(vram="100GiB", impossible="refuse", fleet=OneLook(known=False))
-    assert found[DECISION].candidates == ()
+    assert found[DECISION].decision.candidates == ()
 
 
 @pytest.mark.parametrize("stamp", ["node", "vram", "vrma", "priority"])

@@ -13,8 +13,8 @@ NAMES = ("put", "claim", "ack", "release", "retire", "postpone", "heartbeat", "l
 
 
 def test_a_posting_says_its_delay_in_milliseconds_and_its_candidates_in_lines() -> None:
-    posting = Posting("raw", "gpu.8g", "s", 8, ["a", "b"], 1.5, "d1", True, "t1", {"name": "n", "needs": "{}"})
-    assert posting.arguments() == ["raw", "gpu.8g", "s", 8, "a\nb", 1500, "d1", "1", "t1", "name", "n", "needs", "{}"]
+    posting = Posting("raw", "gpu.8g", "s", 8, ["a", "b"], 1.5, "d1", True, "t1", {"name": "n"}, 0.00025)
+    assert posting.arguments() == ["raw", "gpu.8g", "s", 8, "a\nb", 1500, "d1", "1", "t1", 250, "name", "n"]
 
 
 def test_a_posting_in_a_pipeline_carries_the_script_itself() -> None:
