@@ -104,6 +104,12 @@ def is_constrained(queue: str) -> bool:
     return _GPU_QUEUE.fullmatch(queue) is not None and (":" in queue or "@" in queue)
 
 
+def must_be_told(queue: str) -> bool:
+    """Whether it must be written down that the queue exists: no list of workers tells of one that asks for a model, a
+    node or a worker, which may be away."""
+    return is_constrained(queue) or "@" in queue
+
+
 def vram_floor(queue: str) -> int:
     """Bytes that every task in the queue exceeds; 0 where the queue has no class."""
     match = _GPU_QUEUE.fullmatch(queue)

@@ -13,7 +13,7 @@ from kombu.transport.redis import PRIORITY_STEPS
 from kombu.utils.json import dumps
 
 from gridq.placement.decision import Decision
-from gridq.queues import is_constrained
+from gridq.queues import must_be_told
 from gridq.store.claims import Posting
 from gridq.store.keys import PRIORITY_SEPARATOR
 
@@ -73,7 +73,7 @@ def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
         candidates=decision.candidates if decision else (),
         delay=seconds_until(headers.get("eta")),
         delivery=delivery,
-        constrained=is_constrained(queue),
+        constrained=must_be_told(queue),
         task_id=headers["id"],
         decided_in=routed.seconds if routed else None,
         record=record,

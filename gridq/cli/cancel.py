@@ -102,6 +102,8 @@ def sentence(row: Row) -> str:
         return f"not cancelled: it is in the dead letters (gridq dead drop {row['id']})"
     if row["was"] not in _UNENDED:
         return f"not cancelled: it is {row['was']} already"
+    if row["state"] in _UNENDED and row["worker"] is None:
+        return "not cancelled: its record waits, but its message is gone (was its queue purged?); it will not run"
     if row["state"] in _UNENDED:
         return f"not cancelled yet: its worker {row['worker']} has not answered; it will not run again"
     return f"not cancelled: it is {row['state']}, it ended at the same moment"

@@ -121,6 +121,8 @@ def _why_waiting(record: TaskRecord, candidates: Sequence[Any]) -> str:
         return f"it is back in {record.queue}" + (f": {record.reason}" if record.reason else "")
     if not record.needs.get("gpu"):
         return f"no worker that looks into {record.queue} has been free"
+    if record.placement is None:
+        return f"it was sent to {record.queue} itself, and no worker that looks there has been free"
     if not candidates:
         return "no GPU could take it when it was sent"
     return f"{count(len(candidates), 'GPU')} would fit, and none was free when it was sent"
@@ -141,6 +143,8 @@ def _obstacle(record: TaskRecord, worker: WorkerStatus) -> str | None:
         stopped = obstacle(needs, worker)
         if stopped:
             return stopped
+        if not looks_into(worker, record.queue):
+            return f"does not look into {record.queue}"
     if len(worker.running) >= worker.slots:
         return f"is busy: {len(worker.running)} of {count(worker.slots, 'slot')} taken"
     if worker.free is not None and needs.vram > worker.free:

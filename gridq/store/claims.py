@@ -30,7 +30,7 @@ class Posting:
         candidates: workers on which it may be placed if they are ready, best first.
         delay: seconds until it is due, 0 for now.
         delivery: an id that no other message has, the same for every try to publish this one.
-        constrained: whether workers must be told that the queue exists.
+        constrained: whether it must be told that the queue exists, see queues.must_be_told.
         task_id: whose record is written.
         record: further fields of the record.
         decided_in: seconds that the router took to decide; None where it did not.
@@ -215,5 +215,5 @@ def held_tasks(client: Client, worker: str) -> list[str]:
 
 
 def constrained_queues(client: Client) -> set[str]:
-    """The queues that ask for a model or a node."""
+    """The queues that ask for a model, a node or a worker."""
     return {bytes(name).decode() for name in client.command("SMEMBERS", CONSTRAINED)}

@@ -12,7 +12,7 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:delayed`           | zset   | while delayed   | delayed id → when due                                         |
 | `gridq:delayed:messages`  | hash   | while delayed   | delayed id → `queue\\nsuffix\\nbytes\\ntask id\\nmessage`     |
 | `gridq:homes`             | hash   | until claimed   | SHA-1 of a message handed to a worker → the list it was in    |
-| `gridq:constrained`       | set    | for ever        | queues that ask for a model or a node, few                    |
+| `gridq:constrained`       | set    | for ever        | queues that ask for a model, a node or a worker, few          |
 | `gridq:task:<id>`         | hash   | `records_ttl`   | the task's record, see store/tasks.py                         |
 | `gridq:tasks:<state>`     | zset   | trimmed         | task ids in that state → since when, see scripts/trim.lua     |
 | `gridq:counters`          | hash   | for ever        | `kind, labels` → how often or how much, see counters.py       |

@@ -9,6 +9,7 @@ import shop
 from fleet import DEADLINE, NODE, Fleet, eventually
 
 from gridq import config
+from gridq.cli.cluster import queue_rows
 from gridq.errors import NeedError, UnmetNeedError, UnmetNeedWarning
 
 
@@ -128,3 +129,14 @@ def test_no_claim_is_left_when_all_is_done(grid: Fleet) -> None:
     grid.results([grid.task("work").delay() for _ in range(8)])
     eventually(lambda: not [key for key in grid.database.names() if key.startswith("gridq:claims:")], "no claims")
     assert grid.waiting() == {}
+
+
+def test_what_waits_for_a_worker_or_a_node_that_is_away_is_seen(grid: Fleet) -> None:
+    sent = [
+        grid.task("work").apply_async(queue="gpu9@away"),
+        grid.task("add").apply_async((1, 2), node="away"),
+    ]
+    rows = {row["name"]: row for row in queue_rows(grid.store, list(grid.living().values()))}
+    for handle, queue in zip(sent, ("gpu9@away", "cpu@away"), strict=True):
+        assert rows[queue] == {"name": queue, "waiting": 1, "consumers": 0}
+        handle.revoke()

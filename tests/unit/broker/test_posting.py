@@ -54,8 +54,11 @@ def test_a_message_that_is_published_again_is_known_by_its_delivery_id() -> None
 
 
 def test_a_constrained_queue_is_marked() -> None:
-    assert posting_of("gpu:h100", "", message()).constrained
-    assert not posting_of("gpu0@node1", "", message()).constrained
+    for queue in ("gpu:h100", "gpu@node1", "cpu@node1", "gpu0@node1"):
+        assert posting_of(queue, "", message()).constrained, (
+            "else nobody sees what waits there while its worker is away"
+        )
+    assert not posting_of("gpu.8g", "", message()).constrained
 
 
 @pytest.mark.parametrize(

@@ -96,3 +96,8 @@ def test_a_dead_letter_has_its_tasks_name_as_far_as_it_can_be_read() -> None:
     assert DeadLetter(*facts, '{"headers": {"task": "shop.train"}}').to_dict()["name"] == "shop.train"
     assert [DeadLetter(*facts, text).name for text in ("", "[]", "{}", "\ufffd")] == ["?"] * 4
     assert "message" not in DeadLetter(*facts, "").to_dict()
+
+
+def test_a_task_whose_message_was_purged_is_told_apart_from_one_whose_worker_is_silent() -> None:
+    facts = {"id": "t1", "was": "waiting", "state": "waiting", "worker": None, "cancelled": False}
+    assert "its message is gone" in cancel.sentence(facts)

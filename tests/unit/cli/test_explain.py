@@ -106,3 +106,9 @@ def test_xids_are_told_that_fired_while_the_task_was_on_the_gpu() -> None:
     assert answer["xids"][0]["number"] == 94
     assert "this task was on gpu0@node1 when XID 94 fired at" in said(answer, 200)
     assert "XID" not in said(explain(record(), [], 1010.0))
+
+
+def test_a_task_that_was_sent_to_one_worker_is_told_that_the_others_do_not_look_there() -> None:
+    answer = explain(record(queue="gpu9@node9"), [worker(free=22 * GIB)], 1005.0)
+    assert answer["now"] == [{"worker": "gpu0@node1", "obstacle": "does not look into gpu9@node9", "age": 0.4}]
+    assert answer["why"] == "it was sent to gpu9@node9 itself, and no worker that looks there has been free"
