@@ -14,12 +14,12 @@ from kombu.connection import ConnectionPool as StockPool
 from kombu.connection import PooledConnection as StockPooled
 from kombu.exceptions import KombuError
 from kombu.utils.collections import HashedSeq
-from kombu.utils.url import maybe_sanitize_url
 
 from gridq.broker.holder import Holder
 from gridq.broker.transport import SentinelTransport, Transport
 from gridq.errors import BrokerAwayError, BrokerError
 from gridq.store.client import Client, ServerError
+from gridq.urls import mask
 
 _TRANSPORTS = {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}
 
@@ -80,7 +80,7 @@ def open_client(app: Any) -> Client:
         BrokerError: when the broker cannot be reached (then BrokerAwayError), or is no Redis.
     """
     connection = app.connection_for_write()
-    where = maybe_sanitize_url(connection.as_uri())
+    where = mask(connection.as_uri(include_password=True))
     try:
         # Once: Celery's own connections try again for ever, but whoever asks for a client wants to know now.
         connection.connect()

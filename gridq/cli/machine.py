@@ -16,6 +16,7 @@ from gridq.config import Settings, default_backend
 from gridq.errors import GridqError
 from gridq.gpu import open_probe
 from gridq.gpu.device import Device
+from gridq.gpu.health import State
 from gridq.queues import CPU, GPU
 from gridq.store import workers
 from gridq.store.client import Client, ServerError
@@ -121,7 +122,8 @@ def wait_ready(
 
 def looks_for_work(client: Client, worker: WorkerStatus) -> bool:
     """Whether the worker has begun to look for tasks, or is kept from it by a sick GPU."""
-    if not all(gpu.reading for gpu in worker.gpus):
+    # Before its first verdict a GPU is unknown too; one that stays so must not keep the others waiting for long.
+    if any(gpu.reading is None or gpu.verdict.state is State.UNKNOWN for gpu in worker.gpus):
         return False
     return bool(worker.running) or not worker.takes_work or bool(client.command("ZCARD", READY + worker.name))
 

@@ -16,6 +16,7 @@ from celery import bootsteps
 
 from gridq.broker.connection import open_client
 from gridq.errors import BrokerError, NameTakenError
+from gridq.gpu.health import State
 from gridq.store import leases
 from gridq.store.client import Client, ServerError
 from gridq.store.leases import Refused
@@ -150,8 +151,9 @@ class Heartbeat(bootsteps.StartStopStep):
         return not self._stalled
 
     def _pause(self, life: Life) -> float:
-        """Seconds until the next heartbeat: soon while the GPUs have not spoken yet, so that the first one is seen."""
-        waiting = any(seen.reading is None for seen in life.gate.observations) or not life.lease.holds or self._stalled
+        """Seconds until the next heartbeat: soon while nothing is known of a GPU, so that the first verdict is seen."""
+        unknown = any(seen.verdict.state is State.UNKNOWN for seen in life.gate.observations)
+        waiting = unknown or not life.lease.holds or self._stalled
         pause = min(0.2, life.settings.heartbeat) if waiting else float(life.settings.heartbeat)
         return min(pause, life.drain.pause)
 

@@ -131,7 +131,8 @@ def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
 
 def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path: Path) -> None:
     up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "1")
-    read_until(up, "ready:")
+    shown = read_until(up, "ready:")
+    assert "healthy" in shown and "unknown" not in shown, "it is ready when the GPUs take work"
     status = terminal.gridq("status", "--json")
     assert status.returncode == 0, status.stderr
     cluster = json.loads(status.stdout)
