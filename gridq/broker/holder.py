@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -110,6 +110,8 @@ class Holder:
         self._keeping = keeping
         #: The token of the worker's lease; it changes when a lease is lost.
         self.token: Callable[[], str] = lambda: ""
+        #: What is known of a task that ends, as fields of its record.
+        self.measured: Callable[[str], Mapping[str, str]] = lambda claim: {}
         self._process = secrets.token_hex(8) + "-"
         self._serial = itertools.count(1)
         self._outcomes: dict[str, Outcome] = {}
@@ -191,7 +193,8 @@ class Holder:
 
     def ack(self, claim: str) -> None:
         """The task has ended: let go of it for good. While Redis is away the ack waits for the next connection."""
-        self._unsent[claim] = self._outcomes.get(claim, Outcome())
+        outcome = self._outcomes.get(claim, Outcome())
+        self._unsent[claim] = replace(outcome, measured=self.measured(claim))
         self._forget(claim)
         self._send_ack(claim)
 

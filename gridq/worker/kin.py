@@ -45,11 +45,11 @@ def _processes(reading: Reading | None) -> tuple[Process, ...]:
     return (reading.processes if reading else None) or ()
 
 
-def is_descendant(pid: int) -> bool:
-    """Whether a process is this one, its child, or a child of these."""
-    me = os.getpid()
+def is_descendant(pid: int, ancestor: int | None = None) -> bool:
+    """Whether a process is the ancestor (None: this process), its child, or a child of these."""
+    ancestor = ancestor or os.getpid()
     while pid > 1:
-        if pid == me:
+        if pid == ancestor:
             return True
         try:
             status = Path(f"/proc/{pid}/stat").read_text(errors="replace")

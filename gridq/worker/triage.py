@@ -19,6 +19,7 @@ from gridq.queues import is_gpu
 from gridq.worker.deadline import now
 from gridq.worker.guard import children, kill_group
 from gridq.worker.life import Life
+from gridq.worker.usage import Usage
 from gridq.worker.witness import Presence, Witness, present
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Triage(bootsteps.StartStopStep):
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._round: Round | None = None
+        self._usage: Usage | None = None
 
     def start(self, worker: Any) -> None:
         """Celery's hook."""
@@ -49,6 +51,8 @@ class Triage(bootsteps.StartStopStep):
             return
         witness = Witness(life.place.name, lambda: open_client(worker.app))
         self._round = Round(life.ward, life.holder, witness, worker.pool)
+        self._usage = Usage([device.uuid for device in life.place.devices], life.ward.latest, self._round.held)
+        life.holder.measured = self._usage.measured
         pause = min(TICK, life.settings.probe_interval / 2)
         self._thread = threading.Thread(target=self._look, args=(pause,), name="gridq-triage", daemon=True)
         self._thread.start()
@@ -65,10 +69,11 @@ class Triage(bootsteps.StartStopStep):
             self._round.end()
 
     def _look(self, pause: float) -> None:
-        assert self._round is not None
+        assert self._round is not None and self._usage is not None
         while not self._stopping.wait(pause):
             try:
                 self._round.run_once()
+                self._usage.look()
             except OSError as error:
                 # No process for a canary, no /proc: this machine is short of something. The next look may succeed; if
                 # none does, the ward's verdicts grow old, and old verdicts take no work.
@@ -97,7 +102,7 @@ class Round:
 
     def run_once(self) -> None:
         """Look once, and do what must be done at once."""
-        findings = self._ward.tick(idle=not self._held())
+        findings = self._ward.tick(idle=not self.held())
         reason = next((finding.kill for finding in findings.values() if finding.kill), None)
         if reason:
             self._end_tasks(reason)
@@ -115,7 +120,7 @@ class Round:
         """Kill the processes of tasks on the GPU. Celery's main thread sees them die and puts them back, uncounted."""
         holder, reason = self._holder, f"its GPU failed on {self._holder.worker}: {why}"
         killable = set(children(os.getpid()))
-        held = self._held()
+        held = self.held()
         for claim, task in held.items():
             # Not yet while the pool has not begun it; then a later look ends it.
             if task.pid in killable:
@@ -140,10 +145,10 @@ class Round:
     def _presences(self) -> list[Presence]:
         offset = time.monotonic() - now()
         left = [(task, gone) for task, gone in list(self._holder.recent) if self._is_on_gpu(task)]
-        here = [present(task, gone=None, offset=offset) for task in self._held().values()]
+        here = [present(task, gone=None, offset=offset) for task in self.held().values()]
         return here + [present(task, gone=gone, offset=offset) for task, gone in left]
 
-    def _held(self) -> dict[str, Held]:
+    def held(self) -> dict[str, Held]:
         """The tasks on the worker's GPUs by claim; those of its CPU queues, if it has such, are not."""
         return {claim: task for claim, task in self._holder.running.items() if self._is_on_gpu(task)}
 

@@ -68,6 +68,7 @@ def test_the_triage(said: pytest.LogCaptureFixture) -> None:
     rounds: list[int] = []
     step = Triage(SimpleNamespace())
     step._round = SimpleNamespace(run_once=fails_and_counts(rounds))  # type: ignore[assignment]
+    step._usage = SimpleNamespace(look=lambda: None)  # type: ignore[assignment]
     thread = run(step._look, 0.01)
     assert three(rounds)
     step._stopping.set()
