@@ -1,11 +1,11 @@
-# make demo | test | lint | bench | chaos | clean        PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
+# make demo | test | lint | bench | bench-seen | chaos | clean        PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench chaos clean
+.PHONY: demo test lint bench bench-seen chaos clean
 .DELETE_ON_ERROR:
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
@@ -24,7 +24,11 @@ lint: .venv/test.stamp
 	$(BIN)/lint-imports
 
 bench: .venv/demo.stamp
-	@exec $(BIN)/python benchmarks/throughput.py
+	@exec $(BIN)/python benchmarks/throughput.py $(ARGS)
+
+# What events, logs, output and samples cost: the same worker with and without them.
+bench-seen: .venv/demo.stamp
+	@exec $(BIN)/python benchmarks/throughput.py --sides seen unseen $(ARGS)
 
 # The long form, 12 minutes: ARGS="--only cable --side gridq --seed 7". As root it plays the cut cables as well.
 chaos: .venv/test.stamp
