@@ -1,4 +1,5 @@
-# make demo | test | lint | bench | bench-seen | chaos | clean        PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
+# make demo | test | lint | bench | bench-seen | chaos | clean
+# PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
 ARGS ?=

@@ -3,7 +3,7 @@
 Both sides: one prefork worker with one child, acks_late, prefetch 1, the same Redis server (other databases).
 
     python benchmarks/throughput.py --rounds 6 --tasks 1000      # gridq beside stock Celery
-    python benchmarks/throughput.py --sides seen unseen          # gridq with events, logs, output and samples, and without
+    python benchmarks/throughput.py --sides seen unseen          # with events, logs, output and samples, and without
 """
 
 from __future__ import annotations
