@@ -53,8 +53,14 @@ def seconds_until(eta: object) -> float:
 
 
 def posting_of(queue: str, suffix: str, message: dict[str, Any]) -> Posting:
-    """The posting of one task message; takes the router's decision out of the message."""
+    """The posting of one task message; takes the router's decision out of the message.
+
+    Raises:
+        ValueError: for a task id of several lines, which the scripts could not tell from what follows it.
+    """
     headers, properties = message["headers"], message["properties"]
+    if "\n" in headers["id"]:
+        raise ValueError(f"expected a task_id of one line, got {headers['id']!r}")
     routed: Routed | None = properties.pop(DECISION, None)
     decision = routed.decision if routed else None
     needs = headers.get(HEADER) or {}

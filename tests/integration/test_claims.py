@@ -12,7 +12,7 @@ import redis
 from fleet import eventually
 from lane import SUFFIXES, Consumer, Lane, message
 
-from gridq.store import claims
+from gridq.store import cancels, claims
 from gridq.store.claims import Offer, Outcome
 from gridq.store.client import Client
 from gridq.units import GIB
@@ -296,3 +296,22 @@ def test_an_ack_wakes_a_consumer_that_sleeps_although_a_slot_is_free_now(lane: L
     claim, _, _ = worker.look()
     worker.ack(claim, wake=worker.identity.consumer)
     assert worker.wakes == 1
+
+
+def test_a_stock_message_that_was_put_off_and_waits_again_can_be_cancelled(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1")
+    task = lane.push("gpu.8g", vram=8)
+    claims.postpone(lane.client, worker.worker, worker.look()[0], 0.01)
+    worker.free = 4
+    eventually(lambda: worker.look() is None and lane.record(task).state == "waiting", "it is due, and does not fit")
+    assert lane.record(task).queue == "gpu.8g"
+    (found,) = cancels.cancel(lane.client, [task], SUFFIXES, life=60, running=False)
+    assert found.ended and lane.length("gpu.8g") == 0
+
+
+def test_a_foreign_id_of_several_lines_changes_nothing_of_its_message(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1")
+    raw = message("two\nlines", "gpu.8g", vram=8)
+    lane.client.command("LPUSH", "gpu.8g", raw)
+    claims.release(lane.client, worker.worker, [worker.look()[0]])
+    assert lane.client.command("LINDEX", "gpu.8g", -1) == raw.encode()

@@ -10,6 +10,6 @@ local id = ARGV[3] .. ':' .. part[4]
 delay(id, due, part[1], part[2], bytes_needed(part[5], 0), part[4], part[5])
 if redis.call('EXISTS', G .. 'task:' .. part[4]) == 1 then
   redis.call('HINCRBY', G .. 'task:' .. part[4], 'attempts', -1)
-  enter(part[4], 'delayed', due - tonumber(ARGV[4]), 'due_at', due, 'delayed', id)
+  enter(part[4], 'delayed', due - tonumber(ARGV[4]), 'queue', part[1], 'due_at', due, 'delayed', id)
 end
 return 1

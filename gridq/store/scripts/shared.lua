@@ -45,7 +45,8 @@ local function facts_of(raw)
   local needs = type(headers.gridq) == 'table' and headers.gridq or {}
   local properties = type(message.properties) == 'table' and message.properties or {}
   local id = properties.correlation_id
-  return type(id) == 'string' and id or '', tonumber(needs.vram)
+  -- Fields of claims are told apart by newlines: a foreign id with one is none.
+  return type(id) == 'string' and not string.find(id, '\n', 1, true) and id or '', tonumber(needs.vram)
 end
 
 local function bytes_needed(raw, otherwise)

@@ -78,3 +78,8 @@ def test_an_eta_counts_in_whatever_zone_it_was_written(zone: Any) -> None:
 @pytest.mark.parametrize("eta", [None, "", "tomorrow", 17, "2020-01-01T00:00:00+00:00"])
 def test_no_eta_a_past_one_or_none_that_can_be_read_means_now(eta: Any) -> None:
     assert seconds_until(eta) == 0
+
+
+def test_an_id_of_several_lines_is_refused_before_anything_is_published() -> None:
+    with pytest.raises(ValueError, match="expected a task_id of one line"):
+        posting_of("cpu", "", message({"id": "two\nlines"}))
