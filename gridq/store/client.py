@@ -18,7 +18,7 @@ from redis.retry import Retry
 #: What a lost or refusing server raises.
 ServerError = redis.RedisError
 
-#: What a server answers that is there, and does not do what it was asked: a command that is forbidden, a script's error.
+#: What a server answers that is there, but does not do what it was asked: a forbidden command, an error of a script.
 RefusedError = ResponseError
 
 #: redis-py's own tries would add up with kombu's, and keep a caller waiting for minutes.

@@ -15,7 +15,7 @@ from gridq.errors import BrokerError, GridqError
 def test_what_a_server_refuses_is_told_as_such(database: Any) -> None:
     app = shop.build(config.load(environ={"GRIDQ_BROKER_URL": database.url}))
     with (
-        pytest.raises(GridqError, match="it answered: .*wrong number of arguments") as caught,
+        pytest.raises(GridqError, match=r"it answered: .*wrong number of arguments") as caught,
         Session(app=app).store() as client,
     ):
         client.redis.execute_command("LLEN")
