@@ -22,6 +22,7 @@ COMMANDS = {
     "drain": ("drain", "Let workers or nodes finish what they run, and take no more."),
     "undrain": ("undrain", "Let them take tasks again."),
     "dead": ("dead", "Tasks that no worker could end: list, retry, drop."),
+    "flower": ("flower", "Flower, Celery's web page, with a page of GPUs."),
     "config": ("config", "Show the settings and where they came from, or check a file."),
 }
 

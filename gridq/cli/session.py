@@ -67,38 +67,41 @@ class Session:
         url: str | None = self.app.conf.broker_url
         return url
 
-    @contextmanager
-    def store(self) -> Iterator[Client]:
-        """A client of the store; what goes wrong with the server in the block is told in words.
+    def needed_broker(self) -> str:
+        """The same, for a command that cannot do without.
 
         Raises:
-            BrokerError: when there is no broker, or it does not answer.
-            GridqError: when it answers, but refuses.
+            BrokerError: when nothing says so.
         """
-        from kombu.exceptions import OperationalError
-
-        from gridq.broker.connection import open_client
-        from gridq.store.client import RefusedError, ServerError
-
         if not self.broker_url:
             raise BrokerError(
                 "expected a broker, none is configured and no local one runs",
                 hint="start one with `gridq up`, or set GRIDQ_BROKER_URL to where yours is",
             )
+        return self.broker_url
+
+    @contextmanager
+    def store(self) -> Iterator[Client]:
+        """A client of the store; whatever the server refuses in the block becomes a BrokerError.
+
+        Raises:
+            BrokerError: when there is no broker, or it does not answer.
+        """
+        from kombu.exceptions import OperationalError
+
+        from gridq.broker.connection import open_client
+        from gridq.store.client import ServerError
+
+        url = self.needed_broker()
         client = None
         try:
             client = open_client(self.app)
             yield client
-        except RefusedError as error:
-            raise GridqError(
-                f"expected the broker to do what it was asked, it answered: {error}",
-                hint="may this user do it (ACL)? is the server full, or older than the fleet needs? gridq doctor tells",
-            ) from error
         except (ServerError, OperationalError) as error:
             from gridq.config import mask
 
             raise BrokerError(
-                f"expected a broker at {mask(self.broker_url)}, got: {error}",
+                f"expected a broker at {mask(url)}, got: {error}",
                 hint="is it running? GRIDQ_BROKER_URL or broker_url in gridq.yaml says where it is",
             ) from error
         finally:

@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 from celery import bootsteps
@@ -21,12 +20,12 @@ from gridq.gpu.health import State
 from gridq.store import leases
 from gridq.store.client import Client, ServerError
 from gridq.store.leases import Refused
-from gridq.store.workers import WorkerStatus
-from gridq.version import VERSION
+from gridq.store.workers import GpuStatus, WorkerStatus
 from gridq.worker.deadline import now
 from gridq.worker.guard import Guard, children, kill_group
 from gridq.worker.life import UNAVAILABLE, Life
 from gridq.worker.pulse import Pulse
+from gridq.worker.summary import summary
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def info(self, worker: Any) -> dict[str, Any]:
         """What `inspect stats` and Flower show; from memory, since Flower waits a second at most."""
-        return {"gridq": _status(worker).to_dict()} if hasattr(worker, "gridq") else {}
+        return summary(_status(worker)) if hasattr(worker, "gridq") else {}
 
     def _connected(self, worker: Any) -> Client:
         if self._client is None:
@@ -161,25 +160,20 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def _renew(self, worker: Any) -> None:
         life: Life = worker.gridq
-        lease, holder = life.lease, life.holder
+        lease, sent_at = life.lease, now()
         if lease.epoch is None:
             self._register(worker)
             return
-        offer = life.gate.opening(_queues(worker), held=holder.running, found=holder.constrained)
-        status = _status(worker)
-        sent_at = now()
-        answer = leases.renew(self._connected(worker), lease.claimant, lease.terms, status, offer)
+        answer = leases.renew(self._connected(worker), lease.claimant, lease.terms, _status(worker))
         if answer.ours:
             lease.renewed(sent_at)
-            ran_at = holder.recent[-1][1] if holder.recent else 0.0
-            life.tally.renewed(sent_at, now(), starving=answer.work_waits, ran_at=ran_at)
             if life.drain.learn(answer.drain):
                 self._soon.set()
-            holder.settle(self._connected(worker))
+            life.holder.settle(self._connected(worker))
         elif answer.epoch != lease.epoch:
             logger.warning("Redis lost its memory: %s registers again and says what it holds", life.place.name)
             self._register(worker)
-            holder.reassert(self._connected(worker))
+            life.holder.reassert(self._connected(worker))
         else:
             logger.error("%s lost its lease: its tasks are ended here and run elsewhere", life.place.name)
             lease.lost()
@@ -221,7 +215,10 @@ def _status(worker: Any) -> WorkerStatus:
     place, gate, holder = life.place, life.gate, life.holder
     held = holder.running
     slots = worker.max_concurrency or worker.concurrency
-    gpus = tuple(replace(gpu, xids=life.tally.xids(gpu.device.uuid)) for gpu in gate.statuses())
+    gpus = tuple(
+        GpuStatus(device, verdict, seen.reading, round(seen.age, 3))
+        for device, seen, verdict in zip(place.devices, gate.observations, gate.verdicts(), strict=True)
+    )
     return WorkerStatus(
         name=place.name,
         node=place.node,
@@ -233,13 +230,6 @@ def _status(worker: Any) -> WorkerStatus:
         free=gate.free(held) if gpus else None,
         cpu_load=round(os.getloadavg()[0] / (os.cpu_count() or 1), 3),
         score=round(gate.score(held, slots), 3),
-        queues=_queues(worker),
-        version=VERSION,
-        round_trip=life.tally.round_trip,
-        idle_while_waiting=round(life.tally.idle_while_waiting, 3),
+        queues=tuple(worker.app.amqp.queues.consume_from),
         shut=gate.shut,
     )
-
-
-def _queues(worker: Any) -> tuple[str, ...]:
-    return tuple(worker.app.amqp.queues.consume_from)

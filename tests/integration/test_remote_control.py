@@ -49,8 +49,8 @@ def test_inspect_sees_every_worker_its_tasks_and_its_queues(grid: Fleet, signal_
     assert [task["id"] for task in active[f"gpu3@{NODE}"]] == [handle.id]
     assert {queue["name"] for queue in inspect.active_queues()[f"gpu3@{NODE}"]} >= {f"gpu3@{NODE}", "gpu", "gpu.80g"}
     stats = inspect.stats()[f"gpu3@{NODE}"]
-    assert stats["gridq"]["running"] == [handle.id]
-    assert stats["gridq"]["gpus"][0]["device"]["uuid"] == grid.devices[3].uuid
+    assert (stats["running"], stats["slots_used"]) == (handle.id, 1)
+    assert (stats["gpu3_uuid"], stats["gpu3_verdict"]) == (grid.devices[3].uuid, "healthy")
     assert stats["prefetch_count"] == 1
     signal_file.touch()
     handle.get(timeout=DEADLINE)
@@ -77,7 +77,7 @@ def test_flower_shows_workers_and_tasks(grid: Fleet) -> None:
     try:
         eventually(lambda: set(ask("/api/workers?refresh=1") or {}) >= set(NAMES), "Flower has all workers")
         workers = ask("/api/workers")
-        assert workers[f"gpu3@{NODE}"]["stats"]["gridq"]["name"] == f"gpu3@{NODE}"
+        assert workers[f"gpu3@{NODE}"]["stats"]["gpu3_memory_total_gib"] == 80
         handle = grid.task("work").apply_async(vram="70GiB")
         handle.get(timeout=DEADLINE)
         tasks = eventually(lambda: (ask("/api/tasks") or {}).get(handle.id), "Flower has seen the task")
