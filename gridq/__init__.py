@@ -9,7 +9,7 @@
 
 The house, from the ground up (imports point down only):
 
-    errors, units        what went wrong, and 8GiB and 15s
+    errors, units        what went wrong, and 8GiB and 15s; and version
     knobs, config        typed settings; config is the only reader of the environment
     needs, queues        what a task asks for, and where it waits
     gpu/                 what the hardware says
@@ -27,6 +27,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gridq.version import VERSION as __version__
+
 if TYPE_CHECKING:
     from celery import Celery
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     app: Celery
 
-__version__ = "0.1.0"
 __all__ = ["GpuTask", "__version__", "app", "install"]
 
 

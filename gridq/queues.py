@@ -110,6 +110,16 @@ def must_be_told(queue: str) -> bool:
     return is_constrained(queue) or "@" in queue
 
 
+def size_of(queue: str) -> str:
+    """The queue's size in a word: `24g`; `any` without a class, `cpu`, `own` for a worker's own, `other` otherwise."""
+    match = _GPU_QUEUE.fullmatch(queue)
+    if match:
+        return f"{match['size']}g" if match["size"] else "any"
+    if queue == CPU or queue.startswith(CPU + "@"):
+        return CPU
+    return "own" if "@" in queue else "other"
+
+
 def vram_floor(queue: str) -> int:
     """Bytes that every task in the queue exceeds; 0 where the queue has no class."""
     match = _GPU_QUEUE.fullmatch(queue)

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridq.config import mask
-from gridq.queues import CLASSES, CPU, GPU, admits, is_constrained
-from gridq.store import claims, workers
+from gridq.store import queues, workers
 from gridq.store.client import Client
 from gridq.store.gpus import gpu_rows
-from gridq.store.keys import DELAYED, PRIORITY_SEPARATOR
+from gridq.store.keys import DELAYED
 from gridq.store.workers import WorkerStatus
 
 Row = dict[str, Any]
-
-#: kombu's steps: a message's priority is rounded down to one of them; the first has no suffix.
-_STEPS = (0, 3, 6, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +45,13 @@ def look(client: Client, url: str) -> Cluster:
     client.now()
     latency = time.perf_counter() - began
     living = workers.living(client)
-    queues = queue_rows(client, living)
+    rows = queue_rows(client, living)
     return Cluster(
         broker={"url": mask(url), "version": _version(client), "latency": round(latency, 6)},
         workers=[worker_row(worker) for worker in living],
         gpus=gpu_rows(living),
-        queues=queues,
-        problems=problems(living, queues),
+        queues=rows,
+        problems=problems(living, rows),
         delayed=int(client.command("ZCARD", DELAYED)),
     )
 
@@ -80,48 +76,20 @@ def worker_row(worker: WorkerStatus) -> Row:
 
 def queue_rows(client: Client, living: Sequence[WorkerStatus]) -> list[Row]:
     """Every queue that a worker looks into or in which something waits."""
-    constrained = claims.constrained_queues(client)
-    counts = sorted({worker.seat.gpus for worker in living if worker.seat} | {1, 2, 4, 8})
-    names = {CPU, GPU, *constrained, *_class_names(counts)}
-    names.update(queue for worker in living for queue in worker.queues)
-    ordered = sorted(names)
-    waiting = _lengths(client, ordered)
-    taking = [worker for worker in living if not worker.draining]
-    rows = [
-        {"name": name, "waiting": waiting[name], "consumers": sum(looks_into(worker, name) for worker in taking)}
-        for name in ordered
+    return [
+        {"name": queue.name, "waiting": queue.waiting, "consumers": queue.consumers}
+        for queue in queues.look(client, living)
     ]
-    return [row for row in rows if row["waiting"] or row["consumers"]]
 
 
-def _class_names(counts: Iterable[int]) -> Iterable[str]:
-    for gpus in counts:
-        many = f".x{gpus}" if gpus > 1 else ""
-        yield GPU + many
-        yield from (f"{GPU}.{size}g{many}" for size in CLASSES)
-
-
-def _lengths(client: Client, names: Sequence[str]) -> dict[str, int]:
-    suffixes = [f"{PRIORITY_SEPARATOR}{step}" if step else "" for step in _STEPS]
-    lengths = iter(client.commands([("LLEN", name + suffix) for name in names for suffix in suffixes]))
-    return {name: sum(int(next(lengths)) for _ in suffixes) for name in names}
-
-
-def looks_into(worker: WorkerStatus, queue: str) -> bool:
-    """Whether the worker consumes the queue. Those that ask for a model or a node it finds by itself."""
-    if queue in worker.queues:
-        return True
-    return worker.seat is not None and is_constrained(queue) and admits(queue, worker.seat)
-
-
-def problems(living: Sequence[WorkerStatus], queues: Iterable[Row]) -> list[str]:
+def problems(living: Sequence[WorkerStatus], rows: Iterable[Row]) -> list[str]:
     """What a person should look at, one sentence each; empty when all is well."""
     found = [] if living else ["no worker is alive"]
     for row in gpu_rows(living):
         if row["verdict"] in ("unhealthy", "unknown"):
             reasons = ", ".join(row["reasons"]) or "no reason given"
             found.append(f"{row['worker']}: GPU {row['index']} is {row['verdict']}: {reasons}")
-    for row in queues:
+    for row in rows:
         if row["waiting"] and not row["consumers"]:
             found.append(f"queue {row['name']} has {row['waiting']} waiting, and no worker looks into it")
     return found

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from gridq import __version__
 from gridq.cli.group import Gridq
 from gridq.cli.session import Session
+from gridq.version import VERSION
 
 #: Celery's own option is named the same, so people know it.
 _HELP_A = "An app of your own, as Celery's -A takes it. Default: gridq's, whose tasks the setting `tasks` names."
@@ -18,7 +18,7 @@ _HELP_A = "An app of your own, as Celery's -A takes it. Default: gridq's, whose 
 @click.group(cls=Gridq, name="gridq", epilog="Example:  gridq demo")
 @click.option("-A", "--app", "spec", metavar="APP", default="gridq", help=_HELP_A)
 @click.option("--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A gridq.yaml.")
-@click.version_option(__version__, prog_name="gridq")
+@click.version_option(VERSION, prog_name="gridq")
 @click.pass_context
 def main(context: click.Context, spec: str, file: Path | None) -> None:
     """Celery on Redis, made to understand GPUs."""

@@ -11,12 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gridq.cli.cluster import looks_into
 from gridq.cli.look import UNKNOWN, Column, Row, console, count, emit_json, table
 from gridq.cli.session import Session, pass_session
 from gridq.errors import GridqError
 from gridq.needs import Needs
 from gridq.placement.fit import obstacle
+from gridq.store.queues import looks_into
 from gridq.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:

@@ -82,21 +82,27 @@ class Session:
 
     @contextmanager
     def store(self) -> Iterator[Client]:
-        """A client of the store; whatever the server refuses in the block becomes a BrokerError.
+        """A client of the store; what goes wrong with the server in the block is told in words.
 
         Raises:
             BrokerError: when there is no broker, or it does not answer.
+            GridqError: when it answers, but refuses.
         """
         from kombu.exceptions import OperationalError
 
         from gridq.broker.connection import open_client
-        from gridq.store.client import ServerError
+        from gridq.store.client import RefusedError, ServerError
 
         url = self.needed_broker()
         client = None
         try:
             client = open_client(self.app)
             yield client
+        except RefusedError as error:
+            raise GridqError(
+                f"expected the broker to do what it was asked, it answered: {error}",
+                hint="may this user do it (ACL)? is the server full, or older than the fleet needs? gridq doctor tells",
+            ) from error
         except (ServerError, OperationalError) as error:
             from gridq.config import mask
 

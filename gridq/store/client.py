@@ -18,6 +18,9 @@ from redis.retry import Retry
 #: What a lost or refusing server raises.
 ServerError = redis.RedisError
 
+#: What a server answers that is there, but does not do what it was asked: a forbidden command, an error of a script.
+RefusedError = ResponseError
+
 #: redis-py's own tries would add up with kombu's, and keep a caller waiting for minutes.
 NO_RETRY = Retry(NoBackoff(), 0)
 

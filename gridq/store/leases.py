@@ -45,6 +45,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gridq.store.claims import Offer
 from gridq.store.client import Client
 from gridq.store.workers import WorkerStatus
 
@@ -120,11 +121,13 @@ class Renewed:
         epoch: the server's.
         drain: None unless the worker or its node is drained; then the seconds until what still runs is ended, infinite
             where it may go on.
+        work_waits: whether something waits that the worker has offered to take.
     """
 
     ours: bool
     epoch: str
     drain: float | None = None
+    work_waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +161,20 @@ def register(client: Client, who: Claimant, terms: Terms, *, again: bool = False
     return Registered(bytes(first).decode(), int(back), int(dead), _drain(drained[0]))
 
 
-def renew(client: Client, who: Claimant, terms: Terms, status: WorkerStatus) -> Renewed:
-    """Renew the lease and write the heartbeat."""
-    text = json.dumps(status.to_dict())
-    ours, epoch, *drained = client.run(
-        "heartbeat", who.name, who.token, terms.lease_ms, text, status.node, *_gpus(status)
-    )
-    return Renewed(bool(ours), bytes(epoch).decode(), _drain(drained[0]) if drained else None)
+def renew(client: Client, who: Claimant, terms: Terms, status: WorkerStatus, offer: Offer | None = None) -> Renewed:
+    """Renew the lease and write the heartbeat.
+
+    Args:
+        offer: what an idle worker would take, to learn whether it waits; None not to ask.
+    """
+    text, free = json.dumps(status.to_dict()), offer.free if offer else 0
+    lists = [queue + suffix for queue in offer.queues for suffix in terms.suffixes] if offer else []
+    asked: tuple[str | int, ...] = (status.node, free, len(lists), *lists, *_gpus(status))
+    ours, epoch, *more = client.run("heartbeat", who.name, who.token, terms.lease_ms, text, *asked)
+    if not ours:
+        return Renewed(False, bytes(epoch).decode())
+    drained, waits = more
+    return Renewed(True, bytes(epoch).decode(), _drain(drained), bool(waits))
 
 
 def _drain(left: int) -> float | None:

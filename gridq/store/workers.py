@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -25,12 +25,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GpuStatus:
-    """A GPU as its worker last saw it; `reading_age` in seconds at the time of the heartbeat."""
+    """A GPU as its worker last saw it.
+
+    Attributes:
+        device: what it is.
+        verdict: whether it may take work.
+        reading: what it said last; None before the first time.
+        reading_age: of that, seconds at the time of the heartbeat.
+        foreign: bytes that programs outside of gridq hold; None where the driver does not list who holds memory.
+        xids: how often each XID error happened since the worker's start, by number.
+    """
 
     device: Device
     verdict: Verdict
     reading: Reading | None = None
     reading_age: float = 0.0
+    foreign: int | None = None
+    xids: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -39,6 +50,8 @@ class GpuStatus:
             "verdict": self.verdict.to_dict(),
             "reading": self.reading.to_dict() if self.reading else None,
             "reading_age": self.reading_age,
+            "foreign": self.foreign,
+            "xids": dict(self.xids),
         }
 
     @classmethod
@@ -50,6 +63,8 @@ class GpuStatus:
             Verdict.from_dict(plain["verdict"]),
             Reading.from_dict(reading) if reading else None,
             plain.get("reading_age", 0.0),
+            plain.get("foreign"),
+            dict(plain.get("xids") or {}),
         )
 
 
@@ -74,6 +89,10 @@ class WorkerStatus:
         score: how heavy the worker is; the lightest gets the next task.
         queues: into which it looks.
         expires_at: end of its lease, seconds of Redis' clock.
+        version: gridq's, of the worker; empty for one that did not say it yet.
+        round_trip: seconds that Redis took to answer the heartbeat before; None before the first answer.
+        idle_while_waiting: seconds since the worker's start in which it took work and ran nothing, while work that fits
+            it waited.
         shut: whether the worker itself knows that it shall take no more tasks: it is drained, or about to stop.
         draining: whether it shall take none, also if it does not know yet.
         age: seconds since the heartbeat, as of reading it.
@@ -90,6 +109,9 @@ class WorkerStatus:
     cpu_load: float = 0.0
     score: float = 0.0
     queues: tuple[str, ...] = ()
+    version: str = ""
+    round_trip: float | None = None
+    idle_while_waiting: float = 0.0
     shut: bool = False
     draining: bool = False
     expires_at: float = 0.0

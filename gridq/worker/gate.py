@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gridq.broker.holder import Held
+from gridq.gpu.device import Device
 from gridq.gpu.health import Verdict
 from gridq.gpu.watch import Observation
 from gridq.placement.load import Weights, gpu_load, rank, score
 from gridq.queues import admits, is_gpu, vram_floor
 from gridq.store.claims import UNLIMITED, Offer
+from gridq.store.workers import GpuStatus
 from gridq.units import format_bytes
 from gridq.worker.kin import Kin
 from gridq.worker.place import Place
@@ -68,13 +70,26 @@ class Gate:
         if not self.takes_work:
             return Offer(others, slots) if others else None
         free = self.free(held)
-        fitting = [queue for queue in consumed if is_gpu(queue) and vram_floor(queue) < free]
-        matched = sorted(queue for queue in found if admits(queue, seat) and vram_floor(queue) < free)
-        shared = [*matched, *fitting]
+        shared = self._shared(consumed, found, free)
         if next(self._turns) % FAIR_TURN == 0:
             shared.reverse()
         own = [self._place.name] if self._place.name in consumed else []
         return Offer([*own, *shared, *others], slots, free, rank(self.score(held, slots + len(held)), seat.memory))
+
+    def opening(self, consumed: Sequence[str], *, held: Mapping[str, Held], found: set[str]) -> Offer | None:
+        """What idle GPUs could take; None where there are none, while one runs something, or takes no work."""
+        if self.shut or held or self._place.seat is None or not self.takes_work:
+            return None
+        free = self.free(held)
+        own = [self._place.name] if self._place.name in consumed else []
+        return Offer([*own, *self._shared(consumed, found, free)], 1, free)
+
+    def _shared(self, consumed: Sequence[str], found: set[str], free: int) -> list[str]:
+        """The shared GPU queues in which something may fit into the free bytes, the largest class first."""
+        assert self._place.seat is not None
+        fitting = [queue for queue in consumed if is_gpu(queue) and vram_floor(queue) < free]
+        seat = self._place.seat
+        return [*sorted(queue for queue in found if admits(queue, seat) and vram_floor(queue) < free), *fitting]
 
     @property
     def takes_work(self) -> bool:
@@ -88,9 +103,9 @@ class Gate:
             return []
         return [self._watch.latest(device.uuid) for device in self._place.devices]
 
-    def verdicts(self) -> list[Verdict]:
-        """The verdict on each GPU; memory that other programs hold is a reason to know, not to refuse work."""
-        return [self._with_foreign(seen) for seen in self.observations]
+    def statuses(self) -> list[GpuStatus]:
+        """Each GPU for the heartbeat; memory that other programs hold is a reason to know, not to refuse work."""
+        return [self._status(device, seen) for device, seen in zip(self._place.devices, self.observations, strict=True)]
 
     def free(self, held: Mapping[str, Held]) -> int:
         """Bytes that one more task could have on each of the worker's GPUs."""
@@ -115,12 +130,12 @@ class Gate:
             rooms.append(device.memory_total - self._kin.others_memory(seen.reading) - max(asked, ours))
         return rooms
 
-    def _with_foreign(self, seen: Observation) -> Verdict:
-        foreign = self._kin.foreign_memory(seen.reading)
-        if not foreign:
-            return seen.verdict
-        reason = f"foreign: other programs hold {format_bytes(foreign)}"
-        return Verdict(seen.verdict.state, (*seen.verdict.reasons, reason))
+    def _status(self, device: Device, seen: Observation) -> GpuStatus:
+        foreign, verdict = self._kin.foreign_memory(seen.reading), seen.verdict
+        if foreign:
+            reason = f"foreign: other programs hold {format_bytes(foreign)}"
+            verdict = Verdict(verdict.state, (*verdict.reasons, reason))
+        return GpuStatus(device, verdict, seen.reading, round(seen.age, 3), foreign)
 
     def _note_change(self, held: Mapping[str, Held]) -> float:
         """When the set of held tasks last changed: older readings count memory of tasks that are gone."""

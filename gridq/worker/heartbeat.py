@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 from celery import bootsteps
@@ -20,7 +21,8 @@ from gridq.gpu.health import State
 from gridq.store import leases
 from gridq.store.client import Client, ServerError
 from gridq.store.leases import Refused
-from gridq.store.workers import GpuStatus, WorkerStatus
+from gridq.store.workers import WorkerStatus
+from gridq.version import VERSION
 from gridq.worker.deadline import now
 from gridq.worker.guard import Guard, children, kill_group
 from gridq.worker.life import UNAVAILABLE, Life
@@ -160,20 +162,25 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def _renew(self, worker: Any) -> None:
         life: Life = worker.gridq
-        lease, sent_at = life.lease, now()
+        lease, holder = life.lease, life.holder
         if lease.epoch is None:
             self._register(worker)
             return
-        answer = leases.renew(self._connected(worker), lease.claimant, lease.terms, _status(worker))
+        offer = life.gate.opening(_queues(worker), held=holder.running, found=holder.constrained)
+        status = _status(worker)
+        sent_at = now()
+        answer = leases.renew(self._connected(worker), lease.claimant, lease.terms, status, offer)
         if answer.ours:
             lease.renewed(sent_at)
+            ran_at = holder.recent[-1][1] if holder.recent else 0.0
+            life.tally.renewed(sent_at, now(), starving=answer.work_waits, ran_at=ran_at)
             if life.drain.learn(answer.drain):
                 self._soon.set()
-            life.holder.settle(self._connected(worker))
+            holder.settle(self._connected(worker))
         elif answer.epoch != lease.epoch:
             logger.warning("Redis lost its memory: %s registers again and says what it holds", life.place.name)
             self._register(worker)
-            life.holder.reassert(self._connected(worker))
+            holder.reassert(self._connected(worker))
         else:
             logger.error("%s lost its lease: its tasks are ended here and run elsewhere", life.place.name)
             lease.lost()
@@ -215,10 +222,7 @@ def _status(worker: Any) -> WorkerStatus:
     place, gate, holder = life.place, life.gate, life.holder
     held = holder.running
     slots = worker.max_concurrency or worker.concurrency
-    gpus = tuple(
-        GpuStatus(device, verdict, seen.reading, round(seen.age, 3))
-        for device, seen, verdict in zip(place.devices, gate.observations, gate.verdicts(), strict=True)
-    )
+    gpus = tuple(replace(gpu, xids=life.tally.xids(gpu.device.uuid)) for gpu in gate.statuses())
     return WorkerStatus(
         name=place.name,
         node=place.node,
@@ -230,6 +234,13 @@ def _status(worker: Any) -> WorkerStatus:
         free=gate.free(held) if gpus else None,
         cpu_load=round(os.getloadavg()[0] / (os.cpu_count() or 1), 3),
         score=round(gate.score(held, slots), 3),
-        queues=tuple(worker.app.amqp.queues.consume_from),
+        queues=_queues(worker),
+        version=VERSION,
+        round_trip=life.tally.round_trip,
+        idle_while_waiting=round(life.tally.idle_while_waiting, 3),
         shut=gate.shut,
     )
+
+
+def _queues(worker: Any) -> tuple[str, ...]:
+    return tuple(worker.app.amqp.queues.consume_from)

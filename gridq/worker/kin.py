@@ -18,8 +18,10 @@ class Kin:
         """Bytes that the worker's processes hold; 0 where the driver does not say."""
         return sum(process.memory or 0 for process in _processes(reading) if self._is_ours(process.pid))
 
-    def foreign_memory(self, reading: Reading | None) -> int:
-        """Bytes that other programs hold; 0 where the driver does not say."""
+    def foreign_memory(self, reading: Reading | None) -> int | None:
+        """Bytes that other programs hold; None where the driver does not say."""
+        if reading is None or reading.processes is None:
+            return None
         return sum(process.memory or 0 for process in _processes(reading) if not self._is_ours(process.pid))
 
     def others_memory(self, reading: Reading | None) -> int:

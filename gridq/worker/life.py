@@ -26,6 +26,7 @@ from gridq.worker.drain import Drain
 from gridq.worker.gate import Gate
 from gridq.worker.lease import Lease
 from gridq.worker.place import Place, Wish, take_place
+from gridq.worker.tally import Tally
 
 #: Exit status of a worker that could not start, as sysexits.h has it: EX_UNAVAILABLE.
 UNAVAILABLE = 69
@@ -43,6 +44,7 @@ class Life:
     holder: Holder
     lease: Lease
     drain: Drain
+    tally: Tally
 
 
 def connect_signals(app: Any, settings: Settings) -> None:
@@ -102,7 +104,7 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
     lease = Lease(place.name, Path(place.name_lock.name), terms, place.node)
     worker.app.gridq_lease = lease
     holder.token = lambda: lease.claimant.token
-    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, Drain(gate, holder))
+    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, Drain(gate, holder), Tally())
     footprint.follow(place, settings)
 
 

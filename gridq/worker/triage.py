@@ -19,6 +19,7 @@ from gridq.queues import is_gpu
 from gridq.worker.deadline import now
 from gridq.worker.guard import children, kill_group
 from gridq.worker.life import Life
+from gridq.worker.tally import Tally
 from gridq.worker.usage import Usage
 from gridq.worker.witness import Presence, Witness, present
 
@@ -50,7 +51,7 @@ class Triage(bootsteps.StartStopStep):
         if life.ward is None:
             return
         witness = Witness(life.place.name, lambda: open_client(worker.app))
-        self._round = Round(life.ward, life.holder, witness, worker.pool)
+        self._round = Round(life.ward, life.holder, witness, worker.pool, life.tally)
         self._usage = Usage([device.uuid for device in life.place.devices], life.ward.latest, self._round.held)
         life.holder.measured = self._usage.measured
         pause = min(TICK, life.settings.probe_interval / 2)
@@ -90,13 +91,15 @@ class Round:
         holder: its tasks.
         witness: who notes what happened to them.
         pool: Celery's pool, whose processes run them.
+        tally: who counts the errors.
     """
 
-    def __init__(self, ward: Ward, holder: Holder, witness: Witness, pool: Any) -> None:
+    def __init__(self, ward: Ward, holder: Holder, witness: Witness, pool: Any, tally: Tally) -> None:
         self._ward = ward
         self._holder = holder
         self._witness = witness
         self._pool = pool
+        self._tally = tally
         self._killed: dict[str, float] = {}
         self._stale: dict[int, str] = {}
 
@@ -137,6 +140,7 @@ class Round:
 
     def _note(self, uuid: str, finding: Finding) -> None:
         for event in finding.events:
+            self._tally.count_xid(uuid, event.number)
             self._witness.note(uuid, event, self._presences())
         if finding.recycle:
             why = f"an error hit processes of {uuid}, and this one was replaced"

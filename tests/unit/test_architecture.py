@@ -6,12 +6,14 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import gridq.store.keys
+from gridq.version import VERSION
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "gridq"
@@ -40,6 +42,10 @@ def test_importing_gridq_imports_neither_celery_nor_redis() -> None:
     program = "import gridq, sys; print(*sorted({'celery', 'kombu', 'redis', 'yaml', 'pynvml'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_package_says_the_version_that_it_is_published_as() -> None:
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == VERSION
 
 
 @pytest.mark.parametrize("path", [*MODULES, *SCRIPTS], ids=name)

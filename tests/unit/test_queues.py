@@ -20,6 +20,7 @@ from gridq.queues import (
     is_constrained,
     is_model,
     queue_for,
+    size_of,
     slug,
     vram_ceiling,
     vram_floor,
@@ -171,3 +172,22 @@ def test_the_class_of_an_amount_is_the_smallest_that_covers_it(vram: int) -> Non
 def test_no_memory_need_has_no_class() -> None:
     assert class_of(0) is None
     assert vram_floor("gpu") == vram_ceiling("gpu") == vram_floor("gpu.x2:h100@node1") == 0
+
+
+@pytest.mark.parametrize(
+    ("queue", "size"),
+    [
+        ("gpu", "any"),
+        ("gpu.x2", "any"),
+        ("gpu:h100", "any"),
+        ("gpu.24g", "24g"),
+        ("gpu.8g.x4:a100+h100@node1", "8g"),
+        ("cpu", "cpu"),
+        ("cpu@node1", "cpu"),
+        ("gpu0@node1", "own"),
+        ("trainer@node1", "own"),
+        ("mail", "other"),
+    ],
+)
+def test_the_size_of_a_queue_is_one_of_few_words(queue: str, size: str) -> None:
+    assert size_of(queue) == size

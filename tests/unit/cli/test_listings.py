@@ -10,11 +10,12 @@ from made_up import cpu_worker, gpu, worker
 from rich.console import Console, RenderableType
 
 from gridq.cli import gpus, health
-from gridq.cli.cluster import Cluster, looks_into, node_rows, problems, worker_row
+from gridq.cli.cluster import Cluster, node_rows, problems, worker_row
 from gridq.cli.look import UNKNOWN, bar, table
 from gridq.cli.status import render
 from gridq.gpu.health import State, Verdict
 from gridq.store.gpus import gpu_rows
+from gridq.store.queues import looks_into
 from gridq.units import GIB
 
 HOT = Verdict(State.UNHEALTHY, ("hot: 95°C, the limit is 90°C",))

@@ -22,7 +22,10 @@ def test_a_heartbeat_survives_the_way_through_json(make_worker: Callable[..., Wo
     reading = Reading("GPU-0", memory_used=5, processes=(Process(7, None),), xids=(XidEvent(79, 1, 100.5, pid=4711),))
     worker = replace(
         worker,
-        gpus=(replace(worker.gpus[0], reading=reading, reading_age=0.2), worker.gpus[1]),
+        gpus=(replace(worker.gpus[0], reading=reading, reading_age=0.2, foreign=7, xids={"79": 2}), worker.gpus[1]),
+        version="1.2",
+        round_trip=0.001,
+        idle_while_waiting=3.5,
         running=("t1",),
         queues=("gpu", "gpu.8g"),
     )
@@ -81,6 +84,8 @@ def test_a_heartbeat_of_a_newer_version_is_read_as_far_as_it_is_known(make_worke
 def test_what_an_older_version_did_not_say_has_a_default() -> None:
     status = WorkerStatus.from_dict({"name": "gpu0@node1", "gpus": [{"device": {"uuid": "GPU-0"}, "verdict": {}}]})
     assert (status.node, status.slots, status.gpus[0].device.memory_total) == ("node1", 1, 0)
+    assert (status.version, status.round_trip, status.idle_while_waiting) == ("", None, 0.0)
+    assert (status.gpus[0].foreign, status.gpus[0].xids) == (None, {})
     assert not status.takes_work
 
 

@@ -160,6 +160,34 @@ def test_every_few_looks_the_small_classes_come_first(gate: Gate) -> None:
     assert firsts[FAIR_TURN - 1] == "gpu"
 
 
+def test_what_idle_gpus_could_take_is_all_that_fits_and_asking_takes_no_turn(gate: Gate) -> None:
+    for _ in range(FAIR_TURN):
+        made = gate.opening([*consumed(place(24)), "cpu"], held={}, found={"gpu:a10g", "gpu:h100"})
+        assert made is not None and made.free == 24 * GIB
+        assert list(made.queues) == [OWN, "gpu:a10g", *(f"gpu.{size}g" for size in (24, 16, 12, 8, 4, 2, 1)), "gpu"]
+    assert list(offer(gate).queues)[1] == "gpu.24g"
+
+
+def test_gpus_that_run_something_or_take_no_work_are_not_idle(gate: Gate, watch: Watch) -> None:
+    queues = consumed(place(24))
+    assert gate.opening(queues, held=held(0), found=set()) is None
+    gate.shut = True
+    assert gate.opening(queues, held={}, found=set()) is None
+    gate.shut, watch.state = False, State.UNKNOWN
+    assert gate.opening(queues, held={}, found=set()) is None
+    assert Gate(place(), None, Weights()).opening(["cpu"], held={}, found=set()) is None
+
+
+def test_a_heartbeat_tells_the_bytes_that_other_programs_hold(gate: Gate, watch: Watch) -> None:
+    watch.processes = (Process(1, 3 * GIB), Process(os.getpid(), 2 * GIB))
+    (status,) = gate.statuses()
+    assert status.foreign == 3 * GIB
+    assert status.verdict.reasons == ("foreign: other programs hold 3GiB",)
+    watch.processes = None
+    (status,) = gate.statuses()
+    assert status.foreign is None and status.verdict.reasons == ()
+
+
 def test_a_busier_worker_ranks_behind_an_idle_one(gate: Gate) -> None:
     assert offer(gate, 8, slots=1).rank > offer(gate, slots=2).rank
 

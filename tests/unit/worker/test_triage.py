@@ -17,6 +17,7 @@ from gridq.gpu.course import Finding
 from gridq.gpu.health import State, Verdict
 from gridq.gpu.xid import XidEvent
 from gridq.worker import triage
+from gridq.worker.tally import Tally
 from gridq.worker.triage import Round
 from gridq.worker.witness import LATE, Presence, concerned
 
@@ -62,10 +63,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.holder = Holder("gpu0@node1", lambda queues, slots: None, lambda payload: None, Keeping(60, 3))
-        self.ward, self.witness = Ward(), Witness()
+        self.ward, self.witness, self.tally = Ward(), Witness(), Tally()
         self.children = [Child(), Child()]
         pool = SimpleNamespace(info={"processes": [child.pid for child in self.children]})
-        self.round = Round(self.ward, self.holder, self.witness, pool)  # type: ignore[arg-type]
+        self.round = Round(self.ward, self.holder, self.witness, pool, self.tally)  # type: ignore[arg-type]
 
     def hold(self, task: str, child: Child | None, queue: str = "gpu.8g") -> None:
         self.holder.held[f"claim of {task}"] = Held(task, 0, queue)
@@ -109,6 +110,7 @@ def test_a_cpu_task_of_a_worker_of_both_kinds_has_nothing_to_do_with_the_gpu(ben
     assert bench.ward.idle is True
     assert not bench.children[0].ended() and bench.holder.excused == {}
     assert bench.witness.notes == [(79, [])]
+    assert bench.tally.xids("GPU-0") == {"79": 1}
     bench.hold("b", bench.children[1], queue="gpu0@node1")
     bench.look(GONE)
     assert bench.children[1].ended() and not bench.children[0].ended()
