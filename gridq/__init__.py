@@ -15,6 +15,7 @@ The house, from the ground up (imports point down only):
     gpu/                 what the hardware says
     store/               what the cluster remembers: the only door to Redis
     placement/           which GPU
+    logs/                what is said, and how it is written
     broker/              how messages move
     worker/              what runs inside a Celery worker
     task, application    what an app is made of

@@ -21,6 +21,7 @@ from gridq.broker.fleet import Fleet
 from gridq.broker.router import Router, parents_priority
 from gridq.config import Settings
 from gridq.errors import InstallError
+from gridq.logs.hooks import connect_logs
 from gridq.queues import CPU, EXCHANGE
 from gridq.task import GpuTask
 from gridq.urls import default_backend
@@ -82,6 +83,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     app.steps["worker"].update(WORKER_STEPS)
     app.steps["consumer"].update(CONSUMER_STEPS)
     connect_signals(app, settings)
+    app.gridq_facts = connect_logs(app, settings)
     if app.configured:
         _configure(app, settings)
     else:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gridq.logs.complaint import readable
+
 #: Seconds before a child that died is started again: doubled from the first to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: A child that lived for so many seconds starts again at the first pause.
@@ -124,6 +126,6 @@ class Child:
         """The end of its output."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - _LAST_WORDS))
-            text = file.read().decode("utf-8", "replace")
+            text = readable(file.read().decode("utf-8", "replace"))
             return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
         return ""

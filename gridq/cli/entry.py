@@ -9,29 +9,40 @@ import click
 
 from gridq.cli.group import Gridq
 from gridq.cli.session import Session
+from gridq.logs.stderr import log_to_stderr
 from gridq.version import VERSION
 
 #: Celery's own option is named the same, so people know it.
 _HELP_A = "An app of your own, as Celery's -A takes it. Default: gridq's, whose tasks the setting `tasks` names."
+_log_level = click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
+    help="What is logged on stderr, and by the workers that `up` starts. [default: WARNING, and INFO by workers]",
+)
 
 
 @click.group(cls=Gridq, name="gridq", epilog="Example:  gridq demo")
 @click.option("-A", "--app", "spec", metavar="APP", default="gridq", help=_HELP_A)
 @click.option("--config", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A gridq.yaml.")
+@_log_level
 @click.version_option(VERSION, prog_name="gridq")
 @click.pass_context
-def main(context: click.Context, spec: str, file: Path | None) -> None:
+def main(context: click.Context, spec: str, file: Path | None, log_level: str | None) -> None:
     """Celery on Redis, made to understand GPUs."""
     if file is not None:
         # In the environment, so that the workers that `up` starts read it too.
         os.environ["GRIDQ_CONFIG"] = str(file.absolute())
-    context.obj = Session(spec)
+    log_to_stderr(log_level or "WARNING")
+    context.obj = Session(spec, log_level=log_level)
 
 
 @click.group(cls=Gridq, name="gridq", epilog="Example:  celery -A gridq gridq status")
+@_log_level
 @click.pass_context
-def celery_command(context: click.Context) -> None:
+def celery_command(context: click.Context, log_level: str | None) -> None:
     """GPUs: status, gpus, health, explain, up and more."""
     spec = context.parent.params.get("app") if context.parent else None
     # Celery hands on the app itself where a program starts it from within.
-    context.obj = Session(spec if isinstance(spec, str) else "gridq", context.obj.app if spec else None)
+    log_to_stderr(log_level or "WARNING")
+    app = context.obj.app if spec else None
+    context.obj = Session(spec if isinstance(spec, str) else "gridq", app, log_level=log_level)

@@ -22,10 +22,12 @@ class Session:
     Args:
         spec: the app's name, as Celery's -A takes it.
         app: the app where it is at hand already.
+        log_level: what shall be logged, by workers too that the command starts; None where nobody said so.
     """
 
-    def __init__(self, spec: str = "gridq", app: Any = None) -> None:
+    def __init__(self, spec: str = "gridq", app: Any = None, *, log_level: str | None = None) -> None:
         self.spec = spec
+        self.log_level = log_level
         self._given = app
 
     @cached_property

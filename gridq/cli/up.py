@@ -55,8 +55,9 @@ def command(session: Session, spec: str | None, cpu: int | None, verbose: bool) 
             raise NoGpuError(
                 "expected a GPU or a CPU worker, got neither", hint="--gpus sim:2x24GiB simulates two GPUs"
             )
+        level = ("--loglevel", session.log_level) if session.log_level else ()
         supervisor = Supervisor(
-            commands(session.spec, spec, devices, slots),
+            commands(session.spec, spec, devices, slots, *level),
             log_dir=settings.runtime_dir / "log",
             # Said although it is their default: a relative path or an option of ours must mean the same to them.
             environment={"GRIDQ_RUNTIME_DIR": str(settings.runtime_dir)},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -18,6 +17,7 @@ from celery import bootsteps
 from gridq.broker.connection import open_client
 from gridq.errors import BrokerError, NameTakenError
 from gridq.gpu.health import State
+from gridq.logs.complaint import complain
 from gridq.store import leases
 from gridq.store.client import Client, ServerError
 from gridq.store.leases import Refused
@@ -66,7 +66,7 @@ class Heartbeat(bootsteps.StartStopStep):
         try:
             self._register(worker)
         except NameTakenError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(error, life.settings.log_format)
             raise SystemExit(UNAVAILABLE) from error
         except (ServerError, OSError, BrokerError) as error:
             logger.warning("%s has no lease yet, Redis does not answer: %s", life.place.name, error)

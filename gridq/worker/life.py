@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from gridq.config import Settings
 from gridq.errors import GridqError
 from gridq.gpu.ward import Ward
 from gridq.gpu.watch import Watch
+from gridq.logs.complaint import complain
 from gridq.placement.load import Weights
 from gridq.store.claims import Offer
 from gridq.store.leases import Terms
@@ -88,9 +88,12 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
         watch = _watch(place, settings, probe)
     except GridqError as error:
         # Celery logs what a signal's receiver raises and goes on; a worker without its GPU must not.
-        print(f"error: {error}", file=sys.stderr)
+        complain(error, settings.log_format)
         raise SystemExit(UNAVAILABLE) from error
     worker.hostname = place.name
+    worker.app.gridq_facts.bind(worker=place.name, node=place.node, gpus=[device.uuid for device in place.devices])
+    # Its banner is a page for people.
+    worker.quiet = worker.quiet or settings.log_format == "json"
     if place.devices and not options.get("concurrency") and not conf.value_set_for("worker_concurrency"):
         conf.worker_concurrency = 1
     if not conf.value_set_for("result_backend_always_retry"):
