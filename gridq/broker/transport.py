@@ -10,20 +10,20 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from queue import Empty
 from time import monotonic
 from typing import Any
 
 from kombu.log import get_logger
 from kombu.transport import redis as stock
-from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from gridq.broker.claimed import Claimed
 from gridq.broker.holder import Held, Holder
 from gridq.broker.listening import Listening
 from gridq.broker.posting import PUT, is_task, posting_of, seconds_until
 from gridq.broker.qos import ClaimQoS
+from gridq.logs.facts import ATTEMPT
 from gridq.queues import vram_ceiling
 from gridq.store import claims
 from gridq.store.claims import Identity, Offer
@@ -36,16 +36,6 @@ OPTIONS = ("confirm", "confirm_timeout")
 
 #: What a task channel asked Redis last: for a task, or to be woken.
 _LOOK, _NAP = "look", "nap"
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A message that was claimed: from which list, and how often it came back from a worker before."""
-
-    queue: str
-    suffix: str
-    raw: str
-    requeues: int
 
 
 class Claiming(Listening):
@@ -188,7 +178,7 @@ class Claiming(Listening):
         assert self.holder is not None
         learnt = self.holder.learn_queues(int(reply[2]))
         if reply[0]:
-            return Claimed(bytes_to_str(reply[0]), bytes_to_str(reply[4]), bytes_to_str(reply[1]), int(reply[3]))
+            return Claimed.of(reply)
         if not learnt:
             self._nap = float(self.brpop_timeout)
             due_ms = int(reply[1])
@@ -228,6 +218,8 @@ class Claiming(Listening):
             return
         if headers.get("eta"):
             headers["eta"] = None  # It was waited for in Redis; Celery need not look at its own clock again.
+        if claimed.attempt:
+            headers[ATTEMPT] = claimed.attempt
         if claimed.requeues:
             # So Celery looks whether the result was stored before the worker was lost.
             properties.setdefault("delivery_info", {})["redelivered"] = True

@@ -34,6 +34,6 @@ def _readable(line: str) -> str:
         return line
     try:
         said = json.loads(line)
-        return "\n".join(said[key] for key in ("event", "exception") if key in said)
+        return "\n".join([said["event"], *([said["exception"]] if "exception" in said else [])])
     except (ValueError, KeyError, TypeError):
         return line

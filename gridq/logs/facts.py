@@ -7,6 +7,9 @@ from typing import Any
 from celery import signals
 from celery._state import get_current_task
 
+#: The message header by which a task's process learns how often the task was claimed, this time included.
+ATTEMPT = "gridq_attempt"
+
 
 class Facts:
     """What every line of this process carries."""
@@ -50,7 +53,7 @@ def _of_task(task: Any) -> dict[str, Any]:
     if request.id is None:
         return {}
     known = {"task_id": request.id, "task": task.name}
-    attempt = getattr(request, "gridq_attempt", None)
+    attempt = getattr(request, ATTEMPT, None)
     if attempt is not None:
         known["attempt"] = attempt
     return known

@@ -145,7 +145,16 @@ def adopt_structlog() -> None:
 
 
 def _formatter(*processors: Any) -> logging.Formatter:
-    return ProcessorFormatter(processors=processors)
+    return _Formatter(processors=processors)
+
+
+class _Formatter(ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:  # noqa: BLE001 (logging would drop the record, and print it as it is, with its secrets)
+            values = vars(record) | {"msg": "%r with %r (%r)", "args": (record.msg, record.args, error)}
+            return super().format(logging.makeLogRecord(values))
 
 
 def _console(*, colors: bool) -> ConsoleRenderer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -66,8 +67,10 @@ class Mask:
         """A value under its name without secrets, and all that is in it; what JSON has no form for becomes text."""
         if isinstance(name, str) and _SECRET_NAME.search(name) and value is not None:
             return HIDDEN
-        if value is None or isinstance(value, bool | int | float):
+        if value is None or isinstance(value, bool | int):
             return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else repr(value)
         if isinstance(value, dict) and depth < _DEEPEST:
             return {str(key): self.value(key, part, depth + 1) for key, part in value.items()}
         if isinstance(value, list | tuple) and depth < _DEEPEST:

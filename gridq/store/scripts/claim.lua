@@ -3,7 +3,8 @@
 -- ('': not looked at), 10 number of priority suffixes,
 -- 11… the suffixes, then per queue: its name, '1' if each message must be checked against the free bytes, and the bytes
 -- that a message without gridq's header is taken to need there.
--- Returns {home queue, message, number of constrained queues, how often the task was requeued, its suffix},
+-- Returns {home queue, message, number of constrained queues, how often the task was requeued, its suffix, how often it
+-- was claimed},
 -- or {false, ms until the next delayed message or -1, the same number}.
 even_if_full()
 local worker, consumer, claim, own = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -90,8 +91,9 @@ for s = 11, first - 1 do
       redis.call('DEL', G .. 'consumer:' .. consumer)
       count('claims')
       record_claim(id, raw)
-      local requeues = redis.call('HGET', G .. 'task:' .. id, 'requeues') or 0
-      return {home, raw, redis.call('SCARD', G .. 'constrained'), tonumber(requeues), ARGV[s]}
+      local times = redis.call('HMGET', G .. 'task:' .. id, 'requeues', 'attempts')
+      local requeues, attempts = tonumber(times[1] or 0), tonumber(times[2] or 0)
+      return {home, raw, redis.call('SCARD', G .. 'constrained'), requeues, ARGV[s], attempts}
     end
   end
 end
