@@ -21,6 +21,7 @@ The house, from the ground up (imports point down only):
     task, application    what an app is made of
     exporter/            what Prometheus sees
     flower/              what Flower shows of GPUs
+    doctor/              what is wrong or risky
     cli/                 what people type
 """
 
