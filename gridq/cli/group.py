@@ -19,6 +19,7 @@ COMMANDS = {
     "health": ("health", "One line per node, the lightest first."),
     "explain": ("explain", "Where a task is, and why."),
     "cancel": ("cancel", "End tasks, whether they wait or run."),
+    "history": ("history", "What the fleet did: tasks, throughput, GPUs, over time."),
     "doctor": ("doctor", "What is wrong or risky, and what to do about it."),
     "drain": ("drain", "Let workers or nodes finish what they run, and take no more."),
     "undrain": ("undrain", "Let them take tasks again."),

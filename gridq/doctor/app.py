@@ -176,7 +176,7 @@ def risks(app: App) -> Iterator[Finding]:
     found = [risk for risk in RISKS if risk.risky(app.conf.get(risk.name))]
     for risk in found:
         seen = f"{risk.name} = {app.conf.get(risk.name)!r}: {risk.why}"
-        yield Finding(risk.name, seen, risk.severity, hint=risk.instead)
+        yield Finding("settings", seen, risk.severity, hint=risk.instead)
     if not found:
         yield ok("settings", f"none of {len(RISKS)} risky ones is set")
 
@@ -186,7 +186,7 @@ def required(app: App) -> Iterator[Finding]:
     for name, value in app.required.items():
         if app.conf.get(name) != value:
             seen = f"{name} = {app.conf.get(name)!r}, set after gridq.install(app)"
-            yield warning(name, seen, f"{name} = {value!r}, as gridq had set it", f"leave {name} out")
+            yield warning("settings", seen, f"{name} = {value!r}, as gridq had set it", f"leave {name} out")
 
 
 def visibility(app: App) -> Iterator[Finding]:
@@ -195,7 +195,7 @@ def visibility(app: App) -> Iterator[Finding]:
     if "visibility_timeout" in options:
         seen = f"visibility_timeout = {options['visibility_timeout']!r} has no effect: a task may run for ever"
         mend = "leave it out of broker_transport_options; the setting lease says when a silent worker loses its tasks"
-        yield note("visibility_timeout", seen, "no such option", mend)
+        yield note("visibility", seen, "no such option", mend)
 
 
 def unknown(app: App) -> Iterator[Finding]:

@@ -22,6 +22,8 @@ LEFT_LYING = 10.0
 LONG = 3600.0
 #: Seconds after which a dead letter has been forgotten by whoever should decide about it.
 STALE = 86400.0
+#: Seconds that the broker may take to answer a heartbeat.
+FAR = 0.1
 #: Bytes that an idle CUDA context of a worker's own may well hold.
 _LITTLE = GIB
 
@@ -55,6 +57,7 @@ def examine(fleet: Fleet) -> Iterator[Finding]:
     yield from workers(fleet)
     yield from versions(fleet)
     yield from heartbeats(fleet)
+    yield from round_trips(fleet)
     yield from verdicts(fleet)
     yield from held_twice(fleet)
     yield from held_unused(fleet)
@@ -80,9 +83,9 @@ def versions(fleet: Fleet) -> Iterator[Finding]:
     others = defaultdict(list)
     for worker in fleet.living:
         if worker.version != VERSION:
-            others[worker.version or "one that does not say"].append(worker.name)
+            others[f"gridq {worker.version}" if worker.version else "an older gridq"].append(worker.name)
     for other, names in sorted(others.items()):
-        seen = f"{_some(names)} run{'s' * (len(names) == 1)} gridq {other}"
+        seen = f"{_some(names)} run{'s' * (len(names) == 1)} {other}"
         mend = f"pip install gridq=={VERSION} there; gridq drain NODE lets running tasks end first"
         yield warning("versions", seen, f"gridq {VERSION}, as here", mend)
     if fleet.living and not others:
@@ -99,6 +102,15 @@ def heartbeats(fleet: Fleet) -> Iterator[Finding]:
         yield warning("heartbeats", seen, wanted, f"look at its log, and at the load and the network of {worker.node}")
     if fleet.living and not late:
         yield ok("heartbeats", f"the oldest is {format_seconds(max(worker.age for worker in fleet.living))} old")
+
+
+def round_trips(fleet: Fleet) -> Iterator[Finding]:
+    """Whether workers are as near to the broker as whoever asks."""
+    for worker in fleet.living:
+        if worker.round_trip is not None and worker.round_trip > FAR:
+            seen = f"the broker answers {worker.name} in {format_seconds(worker.round_trip)}"
+            mend = f"look at the network between {worker.node} and the broker, and at the load of both"
+            yield warning("round trips", seen, f"less than {format_seconds(FAR)}", mend)
 
 
 def verdicts(fleet: Fleet) -> Iterator[Finding]:
@@ -132,18 +144,18 @@ def held_twice(fleet: Fleet) -> Iterator[Finding]:
 def held_unused(fleet: Fleet) -> Iterator[Finding]:
     """Whether a worker's GPU serves others, or keeps memory that nothing uses."""
     for worker, gpu in fleet.gpus:
-        foreign = next((reason for reason in gpu.verdict.reasons if reason.startswith("foreign")), None)
-        used = (gpu.reading.memory_used if gpu.reading else None) or 0
-        busy = gpu.reading.utilization if gpu.reading else None
-        where = f"GPU {gpu.device.index} of {worker.name}"
-        load = "" if busy is None else f", utilization {busy:.0%}"
-        if foreign and not worker.running:
-            seen, mend = f"{where} runs nothing here; {foreign}{load}", f"nvidia-smi on {worker.node} names them"
-            yield warning("held unused", seen, "a GPU of its own", f"{mend}; end them, or drain {worker.name}")
-        elif foreign:
-            yield note("held unused", f"{where}: {foreign}; tasks get what is left")
-        elif used > _LITTLE and not worker.running and not worker.draining:
-            seen = f"{where} runs nothing, and {format_bytes(used)} of its memory are in use"
+        foreign, reading = gpu.foreign or 0, gpu.reading
+        used = (reading.memory_used if reading else None) or 0
+        load = "" if reading is None or reading.utilization is None else f", utilization {reading.utilization:.0%}"
+        where, rests = f"GPU {gpu.device.index} of {worker.name}", not worker.running
+        if foreign > _LITTLE and rests:
+            seen = f"{where} runs no task, and other programs hold {format_bytes(foreign)} of it{load}"
+            mend = f"nvidia-smi on {worker.node} names them; end them, or gridq drain {worker.name}"
+            yield warning("held unused", seen, "a GPU of its own", mend)
+        elif foreign > _LITTLE:
+            yield note("shared", f"{where}: other programs hold {format_bytes(foreign)}; tasks get what is left")
+        elif used > _LITTLE and rests and not worker.draining:
+            seen = f"{where} runs no task, and {format_bytes(used)} of it are in use{load}"
             mend = "torch.cuda.empty_cache() at the end of tasks, or worker_max_tasks_per_child = 1"
             yield note("held unused", seen, "memory that is free between tasks", mend)
 

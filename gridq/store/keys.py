@@ -29,6 +29,8 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:dead:untold`       | set    | until told      | dead letters whose callers have not got TaskLost yet          |
 | `gridq:telling:<id>`      | string | 30 s            | somebody tells the caller of a dead letter, or has just failed|
 | `gridq:drains`            | hash   | until undrained | worker or node → when what still runs there is ended, 0: never|
+| `gridq:samples`           | stream | `samples_ttl`   | one sample of the fleet a minute, see store/samples.py        |
+| `gridq:sampled`           | string | 2 min           | the minute whose sample somebody takes or has taken           |
 | `gridq:gpus`              | hash   | for ever        | node/uuid → what was last known of the GPU, also if it left   |
 """
 
@@ -48,6 +50,7 @@ TASKS = PREFIX + "tasks:"
 COUNTERS = PREFIX + "counters"
 GPUS = PREFIX + "gpus"
 DRAINS = PREFIX + "drains"
+SAMPLES = PREFIX + "samples"
 
 #: What kombu puts between a queue's name and its priority step.
 PRIORITY_SEPARATOR = "\x06\x16"
