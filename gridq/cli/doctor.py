@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gridq.cli.look import console, count, emit_json
 from gridq.cli.session import Session, pass_session
-from gridq.errors import BrokerError
+from gridq.errors import BrokerError, GridqError
 
 if TYPE_CHECKING:
     from gridq.doctor.finding import Finding
@@ -57,9 +57,10 @@ def diagnose(session: Session) -> Report:
             report.add(facts.of_broker(client, settings, session.broker_url or ""))
             fleet = facts.of_fleet(client, settings)
             report.add(fleet)
-            living = list(fleet.living)
-    except BrokerError as error:
-        report.lost_broker(error.message, error.hint or "")
+            living.extend(fleet.living)
+    except GridqError as error:
+        report.broke_off(error.message, error.hint or "")
+        report.has_broker = not isinstance(error, BrokerError)
     report.add(facts.of_app(app))
     report.add(facts.of_machine(settings, living))
     return report

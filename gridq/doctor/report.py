@@ -39,9 +39,8 @@ class Report:
         else:
             self.findings["machine"] = list(machine.examine(facts))
 
-    def lost_broker(self, evidence: str, hint: str) -> None:
-        """The broker does not answer, or refuses what was asked; what it said before stays."""
-        self.has_broker = False
+    def broke_off(self, evidence: str, hint: str) -> None:
+        """The broker did not answer, or refused what it was asked; what it said before stays."""
         found = self.findings.setdefault("broker", [])
         found.append(Finding("answer", evidence, Severity.ERROR, "a broker that answers", hint))
 

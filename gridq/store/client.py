@@ -12,12 +12,11 @@ from typing import Any
 import redis
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError as NoScriptError
-from redis.exceptions import ReadOnlyError
+from redis.exceptions import ReadOnlyError, ResponseError
 from redis.retry import Retry
 
-#: What a lost or refusing server raises, and what only a refusing one does.
+#: What a lost or refusing server raises.
 ServerError = redis.RedisError
-RefusedError = redis.ResponseError
 
 #: What a server answers that is there, but does not do what it was asked: a forbidden command, an error of a script.
 RefusedError = ResponseError
@@ -103,7 +102,7 @@ class Client:
         """
         try:
             yield
-        except RefusedError as error:
+        except ResponseError as error:
             # Redis before 7 wraps what a script was refused for into an error of no kind of its own.
             if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
                 # Others that use the pool now find out by themselves: a connection must not be closed under them.

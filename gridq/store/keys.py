@@ -50,7 +50,6 @@ TASKS = PREFIX + "tasks:"
 COUNTERS = PREFIX + "counters"
 GPUS = PREFIX + "gpus"
 DRAINS = PREFIX + "drains"
-SAMPLES = PREFIX + "samples"
 
 #: What kombu puts between a queue's name and its priority step.
 PRIORITY_SEPARATOR = "\x06\x16"

@@ -14,8 +14,10 @@ from gridq.gpu.health import State
 from gridq.store import counters, tasks, workers
 from gridq.store.client import Client
 from gridq.store.counters import Counters
-from gridq.store.keys import SAMPLES
+from gridq.store.keys import PREFIX
 from gridq.store.workers import WorkerStatus
+
+SAMPLES = PREFIX + "samples"
 
 
 @dataclass(frozen=True, slots=True)

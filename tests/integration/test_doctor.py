@@ -91,7 +91,7 @@ def test_a_user_who_may_not_even_run_scripts_is_told_so(own_server: LocalServer)
     with redis.Redis.from_url(own_server.url) as server:
         server.execute_command(*["ACL", "SETUSER", "guest", "on", ">geheim", "~*", "&*", "+@all", "-@scripting"])
     status, findings, said = doctor(app_of(f"redis://guest:geheim@{own_server.url.partition('@')[2]}"))
-    assert status == 2
+    assert status == 3
     assert "permissions" in only(findings, "answer")["evidence"]
     assert "geheim" not in said
 
