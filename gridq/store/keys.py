@@ -17,6 +17,10 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:tasks:<state>`     | zset   | trimmed         | task ids in that state → since when, see scripts/trim.lua     |
 | `gridq:counters`          | hash   | for ever        | `kind, labels` → how often or how much, see counters.py       |
 | `gridq:counters:tasks`    | set    | for ever        | names of tasks with counters of their own, 200 at most        |
+| `gridq:output:<id>`       | stream | as its record   | what a task printed, in parts, see store/output.py            |
+| `gridq:outputs`           | zset   | as the output   | task id → when the last part of its output came               |
+| `gridq:outputs:sizes`     | hash   | as the output   | task id → bytes kept and bytes cut of its output              |
+| `gridq:outputs:sum`       | string | for ever        | bytes kept of all outputs                                     |
 | `gridq:workers`           | hash   | while leased    | worker → `lease ends\nwritten at\nheartbeat`, see workers.py  |
 | `gridq:leases`            | zset   | while leased    | worker → when its lease ends, see store/leases.py             |
 | `gridq:holders`           | hash   | while leased    | worker → `token\nlock` of the incarnation that has the lease  |
@@ -48,6 +52,8 @@ DEAD = PREFIX + "dead"
 TASK = PREFIX + "task:"
 TASKS = PREFIX + "tasks:"
 COUNTERS = PREFIX + "counters"
+OUTPUT = PREFIX + "output:"
+OUTPUT_SIZES = PREFIX + "outputs:sizes"
 GPUS = PREFIX + "gpus"
 DRAINS = PREFIX + "drains"
 
