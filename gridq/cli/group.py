@@ -18,6 +18,7 @@ COMMANDS = {
     "gpus": ("gpus", "One line per GPU: memory, load, temperature, verdict."),
     "health": ("health", "One line per node, the lightest first."),
     "explain": ("explain", "Where a task is, and why."),
+    "logs": ("logs", "What a task prints, while it runs and after."),
     "cancel": ("cancel", "End tasks, whether they wait or run."),
     "history": ("history", "What the fleet did: tasks, throughput, GPUs, over time."),
     "doctor": ("doctor", "What is wrong or risky, and what to do about it."),

@@ -40,8 +40,8 @@ def follow(desk: Desk, settings: Settings) -> None:
         ended = running.pop((task.request.delivery_info or {}).get("claim", ""), None)
         if ended is None:
             return
-        ended.flush()
         reporter.follow(None, alone=os.getpid() != parent)
+        ended.close()
         for capture in captures:
             capture.end()
 

@@ -71,10 +71,11 @@ class Relay:
         """Read what is new, and say in the log what was printed."""
         # In this order: what a task printed before its end is in its file when its end is known.
         held = set(self._holder.running)
-        for name in (*_names(self._desk.printed), *_names(self._desk.reported)):
-            if name not in self._tasks:
-                claim, task_id = parse_name(name)
-                self._tasks[name] = _Task(Source(task_id, claim, self._holder.worker))
+        names = {*_names(self._desk.printed), *_names(self._desk.reported)}
+        # The numbers at the end of claims grow, and so do their lengths: of two attempts the first comes first.
+        for name in sorted(names - self._tasks.keys(), key=lambda name: (len(parse_name(name)[0]), name)):
+            claim, task_id = parse_name(name)
+            self._tasks[name] = _Task(Source(task_id, claim, self._holder.worker))
         for name, task in self._tasks.items():
             self._read(name, task, task.source.claim in held)
         for name in [name for name, task in self._tasks.items() if task.ended][:-_MOST_ENDED]:
@@ -98,7 +99,7 @@ class Relay:
 
     def _read(self, name: str, task: _Task, runs: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
-            task.reported = (self._desk.reported / name).read_bytes()
+            task.reported = (self._desk.reported / name).read_bytes().partition(b"\n")[0]
         if task.tail is None:
             # A child removes its file at once if nothing was printed.
             with contextlib.suppress(FileNotFoundError):
@@ -153,14 +154,13 @@ class Relay:
         task = self._tasks.pop(name)
         if task.tail is not None:
             task.tail.close()
-        for path in (self._desk.reported / name, self._desk.reported / f".{name}"):
-            path.unlink(missing_ok=True)
+        (self._desk.reported / name).unlink(missing_ok=True)
 
 
 def _names(folder: Path) -> list[str]:
-    # What begins with a dot is being written. A folder in which nothing happened for weeks may have been tidied away.
+    # A folder in which nothing happened for weeks may have been tidied away.
     with contextlib.suppress(FileNotFoundError):
-        return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        return [path.name for path in folder.iterdir()]
     return []
 
 

@@ -3,7 +3,7 @@
 -- 2 task id, 3 claim under which it was printed, 4 worker, 5 text ('': none), 6 bytes left out before it, 7 attempt ('':
 -- look it up), 8 bytes kept of a task, 9 bytes kept of all, 10 '1' if this attempt prints no more
 -- Returns the attempt, or 0 if the task has no record (any more): then nothing is kept.
-local id, LOOK_AT, SWEPT = ARGV[2], 64, 4
+local id, LOOK_AT, SWEPT = ARGV[2], 64, 2
 -- What a part takes beside its text, roughly: many small parts must not take more than few large ones.
 local OVERHEAD = 64
 local index, sizes, sum = G .. 'outputs', G .. 'outputs:sizes', G .. 'outputs:sum'
@@ -20,10 +20,12 @@ local function forget(task)
   redis.call('ZREM', index, task)
 end
 
--- Drop the output whose task is gone, a few at a time.
+-- Drop output whose task is gone, a few at a time: mostly it is the oldest, behind which others may hide.
 local function sweep()
-  for _, task in ipairs(redis.call('ZRANGE', index, 0, SWEPT - 1)) do
-    if redis.call('EXISTS', G .. 'task:' .. task) == 0 then forget(task) end
+  for _, some in ipairs({redis.call('ZRANGE', index, 0, SWEPT - 1), redis.call('ZRANDMEMBER', index, SWEPT)}) do
+    for _, task in ipairs(some) do
+      if redis.call('EXISTS', G .. 'task:' .. task) == 0 then forget(task) end
+    end
   end
 end
 
