@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _STATUS = {"ok": 0, "note": 0, "warning": 1, "error": 3}
 _NO_BROKER = 2
 _MARKS = {"ok": ("✓", "green"), "note": ("·", "cyan"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+#: A rack that is down is hundreds of GPUs, each with the same to say.
+_MOST_ALIKE = 5
 #: Room for the longest name of a check.
 _NAME = 14
 
@@ -79,9 +82,14 @@ def _table(found: list[Finding]) -> Table:
     made.add_column(width=3, justify="right")
     made.add_column(width=_NAME, no_wrap=True, overflow="ellipsis")
     made.add_column(overflow="fold")
-    for finding in found:
-        mark, colour = _MARKS[finding.severity.value]
-        made.add_row(Text(mark, style=colour), finding.check, _said(finding), style="dim" if mark == "✓" else "")
+    for (check, severity), group in groupby(found, key=lambda finding: (finding.check, finding.severity)):
+        mark, colour = _MARKS[severity.value]
+        alike = list(group)
+        for finding in alike[:_MOST_ALIKE]:
+            made.add_row(Text(mark, style=colour), check, _said(finding), style="dim" if mark == "✓" else "")
+        rest = len(alike) - _MOST_ALIKE
+        if rest > 0:
+            made.add_row(Text(mark, style=colour), check, Text(f"and {rest} more like these; --json has them all"))
     return made
 
 
@@ -98,7 +106,7 @@ def _closing(report: Report) -> Text:
     nouns = {"error": "error", "warning": "warning", "note": "note"}
     counts = {severity.value: number for severity, number in report.counts.items()}
     told = [count(counts[name], noun) for name, noun in nouns.items() if counts.get(name)]
-    checked = f"{counts.get('ok', 0)} checks found all well"
+    checked = f"{count(counts.get('ok', 0), 'check')} passed"
     if not told:
         return Text(f"all is well: {checked}", style="green")
     return Text(", ".join(told) + f"; {checked}", style=_MARKS[report.worst.value][1])

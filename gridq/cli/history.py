@@ -15,7 +15,6 @@ from gridq.cli.look import UNKNOWN, console, emit_json
 from gridq.cli.options import seconds
 from gridq.cli.session import Session, pass_session
 from gridq.knobs import written
-from gridq.units import format_seconds
 
 if TYPE_CHECKING:
     from gridq.cli.timeline import Stats, Timeline
@@ -76,7 +75,7 @@ def command(session: Session, since: float, step: float | None, as_json: bool) -
         emit_json(Timeline.of(found, begin, now, step or fitting_step(now - begin, bars)).to_dict())
         return
     if not found:
-        out.print(f"no samples of the last {format_seconds(since)}")
+        out.print(f"no samples of the last {written(since)}")
         out.print(f"hint: {why_none(session.settings.samples_ttl)}", style="dim")
         return
     out.print(render(Timeline.of(found, begin, now, shown_step(step, now - begin, bars)), now))

@@ -23,7 +23,7 @@ from gridq.doctor.app import App
 from gridq.doctor.broker import Broker
 from gridq.doctor.fleet import Fleet
 from gridq.doctor.machine import Folder, Machine
-from gridq.errors import ProbeError
+from gridq.errors import GridqError, ProbeError
 from gridq.gpu.device import Device
 from gridq.gpu.listing import list_devices
 from gridq.private import objection
@@ -103,7 +103,7 @@ def _backend(app: Any) -> str | None:
     def ask() -> None:
         backend = app.backend
         if isinstance(backend, DisabledBackend):
-            raise ValueError("there is no result backend: callers learn neither of results nor of losses")
+            raise GridqError("there is no result backend: callers learn neither of results nor of losses")
         if hasattr(backend, "client") and hasattr(backend.client, "ping"):
             backend.client.ping()
 
@@ -123,6 +123,8 @@ def _within(seconds: float, call: Callable[[], object]) -> str | None:
 def _trouble(call: Callable[[], object]) -> str | None:
     try:
         call()
+    except GridqError as error:
+        return error.message
     except Exception as error:  # noqa: BLE001 (modules of tasks, and backends, raise whatever they like)
         return mask(f"{type(error).__name__}: {error}")
     return None

@@ -10,7 +10,7 @@ from gridq.doctor.finding import Finding, error, note, ok, warning
 from gridq.gpu.device import Device
 from gridq.units import GIB, MIB, format_bytes
 
-#: A worker has about 30 files open, and some more for each of its children.
+#: A worker has about 40 files open, and a few more for each further child and connection.
 FILES, FILES_BARELY = 1024, 256
 ROOM, ROOM_BARELY = GIB, 100 * MIB
 
