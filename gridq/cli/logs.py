@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gridq.cli.explain import record_of
 from gridq.cli.logs_view import JsonView, TextView, last_lines
 from gridq.cli.look import console
 from gridq.cli.session import Session, pass_session
-from gridq.errors import GridqError
-from gridq.units import format_seconds
 
 if TYPE_CHECKING:
     from gridq.store.client import Client
@@ -35,13 +34,7 @@ def command(session: Session, task_id: str, follow: bool, tail: int | None, as_j
     """What a task printed, the latest of it up to the setting output_limit."""
     with session.store() as client:
         reader = Reader(client, task_id)
-        record = reader.record()
-        if record is None:
-            kept = format_seconds(session.settings.records_ttl)
-            raise GridqError(
-                f"expected the id of a task, got {task_id!r}, of which there is no record",
-                hint=f"records are kept for {kept} after a task's end (records_ttl)",
-            )
+        record = record_of(client, task_id, session.settings.records_ttl)
         view = JsonView() if as_json else TextView(cut=reader.cut() if tail is None else 0)
         if follow and record.state in _UNBEGUN:
             _say(f"it is {record.state}; gridq explain {task_id} says why")

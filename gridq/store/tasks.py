@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from gridq.store.client import Client
 from gridq.store.keys import TASK, TASKS
@@ -146,20 +146,28 @@ def counts(client: Client) -> dict[str, int]:
 
 
 def listing(
-    client: Client, state: str, *, since: float | None = None, name: str | None = None, limit: int = 100
+    client: Client,
+    state: str,
+    *,
+    since: float | None = None,
+    name: str | None = None,
+    limit: int = 100,
+    first: Literal["newest", "oldest"] = "newest",
 ) -> list[TaskRecord]:
-    """The records of tasks that are in a state, those that came to it last first.
+    """The records of tasks that are in a state.
 
     Args:
         since: only those that came to it no more than so many seconds ago; None for all.
         name: only tasks of that name; None for all.
         limit: how many at most.
+        first: whether those come first that came to it last, or those that have been in it longest.
     """
-    earliest: float | str = "-inf" if since is None else f"{(client.now() - since) * 1000:.0f}"
+    earliest = "-inf" if since is None else f"{(client.now() - since) * 1000:.0f}"
+    bounds = ("+inf", earliest, "BYSCORE", "REV") if first == "newest" else (earliest, "+inf", "BYSCORE")
     found: list[TaskRecord] = []
     start = 0
     while len(found) < limit:
-        page = ("ZRANGE", TASKS + state, "+inf", earliest, "BYSCORE", "REV", "LIMIT", start, _PAGE)
+        page = ("ZRANGE", TASKS + state, *bounds, "LIMIT", start, _PAGE)
         ids = [bytes(task_id).decode(errors="replace") for task_id in client.command(*page)]
         if not ids:
             break
