@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-seen | chaos | clean
+# make demo | test | lint | bench | bench-seen | bench-scrape | chaos | clean
 # PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench bench-seen chaos clean
+.PHONY: demo test lint bench bench-seen bench-scrape chaos clean
 .DELETE_ON_ERROR:
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
@@ -30,6 +30,10 @@ bench: .venv/demo.stamp
 # What events, logs, output and samples cost: the same worker with and without them.
 bench-seen: .venv/demo.stamp
 	@exec $(BIN)/python benchmarks/throughput.py --sides seen unseen $(ARGS)
+
+# What Prometheus waits for: a scrape at 1,000 GPUs and 100,000 task records.
+bench-scrape: .venv/test.stamp
+	@exec $(BIN)/python benchmarks/scrape.py $(ARGS)
 
 # The long form, 12 minutes: ARGS="--only cable --side gridq --seed 7". As root it plays the cut cables as well.
 chaos: .venv/test.stamp

@@ -86,12 +86,14 @@ def commands(app: str, spec: str, devices: Sequence[Device], cpu: int, *extra: s
     """A worker per GPU and one for the CPU, all named by gridq."""
     common = ("--loglevel", "INFO", "--without-gossip", *extra)
     gpu = [
-        leashed(f"gpu{one.index}", "-A", app, "worker", "-Q", GPU, "--probe", spec, "--gpu", one.uuid, *common)
+        leashed(
+            f"gpu{one.index}", "celery", "-A", app, "worker", "-Q", GPU, "--probe", spec, "--gpu", one.uuid, *common
+        )
         for one in devices
     ]
     if not cpu:
         return gpu
-    return [*gpu, leashed("cpu", "-A", app, "worker", "-Q", CPU, "--concurrency", str(cpu), *common)]
+    return [*gpu, leashed("cpu", "celery", "-A", app, "worker", "-Q", CPU, "--concurrency", str(cpu), *common)]
 
 
 def wait_ready(
@@ -107,7 +109,7 @@ def wait_ready(
     settled = float("inf")
     while not interrupts.wait(TICK):
         if gone := supervisor.tick():
-            raise _never_ready(gone[0])
+            raise never_ready(gone[0], f"worker {gone[0].label}")
         ours = living_of(client, supervisor)
         progress(ours)
         if len(ours) == len(supervisor.labels):
@@ -144,11 +146,12 @@ def _never_heard(supervisor: Supervisor, ready: Sequence[WorkerStatus]) -> Gridq
     )
 
 
-def _never_ready(ended: Ended) -> GridqError:
-    # What a worker of ours says before it gives up is an error and a hint of its own.
+def never_ready(ended: Ended, what: str) -> GridqError:
+    """The error for a process that ended at its start; `what` people call it."""
+    # What a process of ours says before it gives up is an error and a hint of its own.
     told, _, hint = ended.last_words.rpartition("error: ")[2].partition("\nhint: ")
     return GridqError(
-        f"worker {ended.label} {describe(ended.status)} before it was ready: {told or 'it said nothing'}",
+        f"{what} {describe(ended.status)} before it was ready: {told or 'it said nothing'}",
         hint=hint or f"all that it said is in {ended.log}",
     )
 

@@ -33,9 +33,9 @@ class Ended:
     log: Path
 
 
-def leashed(label: str, *arguments: str) -> Command:
-    """A Celery command that dies with this process."""
-    return Command(label, (sys.executable, "-m", "gridq.cli.leashed", str(os.getpid()), *arguments))
+def leashed(label: str, program: str, *arguments: str) -> Command:
+    """A command of `celery` or `gridq` that dies with this process."""
+    return Command(label, (sys.executable, "-m", "gridq.cli.leashed", str(os.getpid()), program, *arguments))
 
 
 class Supervisor:

@@ -57,6 +57,7 @@ TASKS = (
         "Tasks that ended, by outcome: done, failed, cancelled, dead.",
         (*_TASK, "outcome"),
     ),
+    Metric("gridq_tasks_retried_total", _COUNTER, "Tasks that were published again by a retry of their own.", _TASK),
     Metric("gridq_tasks_running", _GAUGE, "Tasks that run now."),
     Metric("gridq_tasks_delayed", _GAUGE, "Tasks that wait for an eta or a retry."),
     Metric("gridq_task_wait_seconds", _HISTOGRAM, "How long tasks waited until they started.", _TASK),

@@ -2,9 +2,8 @@
 
 from gridq.worker.farewell import Farewell
 from gridq.worker.heartbeat import Heartbeat
-from gridq.worker.output import Output
 from gridq.worker.reaper import Reaper
 from gridq.worker.triage import Triage
 
-WORKER_STEPS = (Heartbeat, Triage, Reaper, Output)
+WORKER_STEPS = (Heartbeat, Triage, Reaper)
 CONSUMER_STEPS = (Farewell,)

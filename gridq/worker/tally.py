@@ -32,7 +32,7 @@ class Tally:
             ran_at: when its last task ended, by the same clock. A time between two heartbeats counts if the worker was
                 starving at both ends and ran nothing between.
         """
-        self.round_trip = answered_at - sent_at
+        self.round_trip = round(answered_at - sent_at, 6)
         since = self._starving_since
         if starving and since is not None and ran_at < since:
             self.idle_while_waiting += sent_at - since

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,8 +132,10 @@ def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
 
 
 def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path: Path) -> None:
-    up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "1")
+    port = free_port()
+    up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "1", "--with", "exporter", "--exporter-port", str(port))
     shown = read_until(up, "ready:")
+    assert f"exporter http://127.0.0.1:{port}/metrics" in shown
     assert "healthy" in shown and "unknown" not in shown, "it is ready when the GPUs take work"
     status = terminal.gridq("status", "--json")
     assert status.returncode == 0, status.stderr
@@ -152,6 +156,7 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     assert answer["worker"] == gpu["worker"]
     assert "came first" in answer["why"]
     assert terminal.gridq("explain", "nobody").returncode == 1
+    _is_shown_to_prometheus(terminal, port)
 
     _mount(tmp_path)
     mounted = terminal.run("-m", "celery", "-A", "gridq", "gridq", "health", "--json")
@@ -163,6 +168,27 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     assert "waiting for 1 running task" in read_until(up, "stopped")
     assert up.wait(20) == 0
     assert terminal.left() == []
+
+
+def _is_shown_to_prometheus(terminal: Terminal, port: int) -> None:
+    """The one task that has ended so far, by the exporter that `up` started and by the command."""
+    ended = 'gridq_tasks_completed_total{outcome="done",task="mytasks.train"} 1.0'
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+        assert ended in answer.read().decode()
+    printed = terminal.gridq("metrics")
+    assert printed.returncode == 0 and ended in printed.stdout
+    families = {family["name"]: family for family in json.loads(terminal.gridq("metrics", "--json").stdout)}
+    (sample,) = families["gridq_claims_total"]["samples"]
+    assert sample == {"name": "gridq_claims_total", "labels": {}, "value": 1}
+    second = terminal.gridq("exporter", "--port", str(port))
+    assert second.returncode == 1
+    assert f"a free port, got 127.0.0.1 port {port}" in second.stderr and "hint:" in second.stderr
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def _mount(folder: Path) -> None:
