@@ -10,6 +10,8 @@
 The house, from the ground up (imports point down only):
 
     errors, units        what went wrong, and 8GiB and 15s; and version
+    errors, units        what went wrong, and 8GiB and 15s
+    reporter             how far a task is, told by the task
     knobs, config        typed settings; config is the only reader of the environment
     needs, queues        what a task asks for, and where it waits
     gpu/                 what the hardware says
@@ -21,6 +23,7 @@ The house, from the ground up (imports point down only):
     task, application    what an app is made of
     exporter/            what Prometheus sees
     flower/              what Flower shows of GPUs
+    doctor/              what is wrong or risky
     cli/                 what people type
 """
 
@@ -34,11 +37,13 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from gridq.application import install as install
+    from gridq.reporter import progress as progress
+    from gridq.reporter import track as track
     from gridq.task import GpuTask as GpuTask
 
     app: Celery
 
-__all__ = ["GpuTask", "__version__", "app", "install"]
+__all__ = ["GpuTask", "__version__", "app", "install", "progress", "track"]
 
 
 def __getattr__(name: str) -> Any:
@@ -51,6 +56,10 @@ def __getattr__(name: str) -> Any:
         from gridq.application import install as value
     elif name == "GpuTask":
         from gridq.task import GpuTask as value
+    elif name in ("progress", "track"):
+        from gridq import reporter
+
+        value = getattr(reporter, name)
     else:
         raise AttributeError(f"module 'gridq' has no attribute {name!r}")
     globals()[name] = value

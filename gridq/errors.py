@@ -36,6 +36,10 @@ class UnmetNeedWarning(UserWarning):
     """No GPU seen so far could ever meet the need; the task waits for one that can."""
 
 
+class ProgressWarning(UserWarning):
+    """A task said something about its progress that cannot be."""
+
+
 class NoGpuError(GridqError):
     """No GPU of this machine can be taken: there is none, or none is free."""
 

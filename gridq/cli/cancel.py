@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 #: Seconds between looks at what still runs, between two times of telling its worker, and until that is given up.
 _LOOK, _AGAIN, _PATIENCE = 0.05, 1.0, 15.0
-_UNENDED = ("waiting", "placed", "delayed", "running")
+#: The states of tasks that can be cancelled.
+UNENDED = ("waiting", "placed", "delayed", "running")
 
 
 @click.command(name="cancel", epilog="Example:  gridq cancel 5f3c8a1b-3c7e-4b52-9a1e-0d6f1c2b3a4d")
@@ -59,7 +60,7 @@ def cancel(app: Any, client: Client, ids: Sequence[str]) -> list[Row]:
     from gridq.broker import control
 
     first = {task.id: task for task in control.cancel(app, client, ids, terminate=True)}
-    running = [task.id for task in first.values() if task.state in _UNENDED and not task.ended]
+    running = [task.id for task in first.values() if task.state in UNENDED and not task.ended]
     began = time.monotonic()
     told = 0.0
     while running and time.monotonic() - began < _PATIENCE:
@@ -71,7 +72,7 @@ def cancel(app: Any, client: Client, ids: Sequence[str]) -> list[Row]:
                 control.cancel(app, client, running, terminate=True)
             told = time.monotonic()
         time.sleep(_LOOK)
-        running = [id for id, state in _states(client, running).items() if state in _UNENDED]
+        running = [id for id, state in _states(client, running).items() if state in UNENDED]
     now = _states(client, ids)
     return [
         {
@@ -79,7 +80,7 @@ def cancel(app: Any, client: Client, ids: Sequence[str]) -> list[Row]:
             "was": task.state,
             "state": now[id],
             "worker": task.worker or None,
-            "cancelled": now[id] == "cancelled" and task.state in _UNENDED,
+            "cancelled": now[id] == "cancelled" and task.state in UNENDED,
         }
         for id, task in first.items()
     ]
@@ -100,10 +101,10 @@ def sentence(row: Row) -> str:
         return "not cancelled: there is no record of it"
     if row["was"] == "dead":
         return f"not cancelled: it is in the dead letters (gridq dead drop {row['id']})"
-    if row["was"] not in _UNENDED:
+    if row["was"] not in UNENDED:
         return f"not cancelled: it is {row['was']} already"
-    if row["state"] in _UNENDED and row["worker"] is None:
+    if row["state"] in UNENDED and row["worker"] is None:
         return "not cancelled: its record waits, but its message is gone (was its queue purged?); it will not run"
-    if row["state"] in _UNENDED:
+    if row["state"] in UNENDED:
         return f"not cancelled yet: its worker {row['worker']} has not answered; it will not run again"
     return f"not cancelled: it is {row['state']}, it ended at the same moment"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from gridq.cli.look import Row, console, count, emit_json
+from gridq.cli.options import seconds
 from gridq.cli.session import Session, pass_session
 from gridq.errors import GridqError
-from gridq.units import format_seconds, parse_seconds
+from gridq.units import format_seconds
 
 if TYPE_CHECKING:
     from gridq.store.client import Client
@@ -20,20 +21,12 @@ if TYPE_CHECKING:
 _LOOK = 0.2
 
 
-def _seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    """`10m`, `90s`, `2h`."""
-    try:
-        return None if value is None else parse_seconds(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command(name="drain", epilog="Example:  gridq drain node1 --deadline 10m --wait")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option(
     "--deadline",
     metavar="TIME",
-    callback=_seconds,
+    callback=seconds,
     help="What still runs then is ended and goes back to its queue: 10m.",
 )
 @click.option("--wait", is_flag=True, help="Wait until nothing runs there any more.")
@@ -47,14 +40,12 @@ def command(
 
     What had been placed on them goes elsewhere. It holds until `gridq undrain`, also through restarts of the workers.
     """
-    from gridq.store import drains, workers
+    from gridq.store import workers
 
     with session.store() as client:
         if not unseen:
             check_names(names, workers.living(client))
-        for name in names:
-            drains.drain(client, name, deadline)
-        rows = drain_rows(client, names)
+        rows = drain(client, names, deadline)
         if as_json and not wait:
             emit_json(rows)
             return
@@ -78,6 +69,19 @@ def check_names(names: Iterable[str], living: Sequence[WorkerStatus]) -> None:
             raise GridqError(
                 f"expected a living worker or its node, got {name!r}", hint=f"{hint} (--unseen takes one that is away)"
             )
+
+
+def drain(client: Client, names: Sequence[str], deadline: float | None = None) -> list[Row]:
+    """Let workers or nodes take no more tasks; one row for each, as of then.
+
+    Args:
+        deadline: seconds after which what still runs there is ended and goes back; None for never.
+    """
+    from gridq.store import drains
+
+    for name in names:
+        drains.drain(client, name, deadline)
+    return drain_rows(client, names)
 
 
 def drain_rows(client: Client, names: Sequence[str]) -> list[Row]:

@@ -11,19 +11,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gridq.cli import waits
 from gridq.cli.look import UNKNOWN, Column, Row, console, count, emit_json, table
 from gridq.cli.session import Session, pass_session
+from gridq.cli.waits import WAITS
 from gridq.errors import GridqError
 from gridq.needs import Needs
-from gridq.placement.fit import obstacle
-from gridq.store.queues import looks_into
 from gridq.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
+    from gridq.store.client import Client
     from gridq.store.tasks import TaskRecord
     from gridq.store.workers import WorkerStatus
 
-_WAITS = ("waiting", "placed", "delayed")
 _COLOURS = {"running": "cyan", "done": "green", "failed": "red", "dead": "red"}
 _MOST_SHOWN = 16
 _CANDIDATES = (
@@ -45,16 +45,10 @@ _NOW = (
 @pass_session
 def command(session: Session, task_id: str, as_json: bool) -> None:
     """Where a task is, what it asked for, and why it waits or went where it went."""
-    from gridq.store import tasks, workers
+    from gridq.store import workers
 
     with session.store() as client:
-        record = tasks.find(client, task_id)
-        if record is None:
-            kept = format_seconds(session.settings.records_ttl)
-            raise GridqError(
-                f"expected the id of a task, got {task_id!r}, of which there is no record",
-                hint=f"records are kept for {kept} after a task's end (records_ttl)",
-            )
+        record = record_of(client, task_id, session.settings.records_ttl)
         answer = explain(record, workers.living(client), client.now())
     if as_json:
         emit_json(answer)
@@ -62,14 +56,33 @@ def command(session: Session, task_id: str, as_json: bool) -> None:
         console().print(render(answer))
 
 
+def record_of(client: Client, task_id: str, kept: float) -> TaskRecord:
+    """The record of a task.
+
+    Args:
+        kept: seconds for which records are kept.
+
+    Raises:
+        GridqError: when there is none.
+    """
+    from gridq.store import tasks
+
+    record = tasks.find(client, task_id)
+    if record is None:
+        raise GridqError(
+            f"expected the id of a task, got {task_id!r}, of which there is no record",
+            hint=f"records are kept for {format_seconds(kept)} after a task's end (records_ttl)",
+        )
+    return record
+
+
 def explain(record: TaskRecord, living: Sequence[WorkerStatus], now: float) -> Row:
     """All that is known of the task, as plain JSON types; the keys are stable."""
-    waits = record.state in _WAITS
-    # A CPU worker has nothing to say of a GPU task, nor the other way round.
+    near = [worker for worker in living if record.state in WAITS and waits.concerns(record, worker)]
     return record.to_dict() | {
         "durations": durations(record.times, record.state, now),
         "why": why(record),
-        "now": [candidate(record, worker) for worker in living if _concerns(record, worker)] if waits else [],
+        "now": [candidate(record, worker) for worker in near],
     }
 
 
@@ -79,11 +92,11 @@ def durations(times: dict[str, float], state: str, now: float) -> dict[str, floa
     spans: dict[str, float] = {}
     if state == "delayed" and "due_at" in times:
         spans["due_in"] = max(0.0, times["due_at"] - now)
-    if put is not None and state in _WAITS:
+    if put is not None and state in WAITS:
         spans["waiting"] = now - put
     elif put is not None and start is not None:
         spans["waited"] = start - put
-    if start is not None and state not in _WAITS:
+    if start is not None and state not in WAITS:
         spans["running" if end is None else "ran"] = (end or now) - start
     if end is not None:
         spans["ended"] = now - end
@@ -128,28 +141,9 @@ def _why_waiting(record: TaskRecord, candidates: Sequence[Any]) -> str:
     return f"{count(len(candidates), 'GPU')} would fit, and none was free when it was sent"
 
 
-def _concerns(record: TaskRecord, worker: WorkerStatus) -> bool:
-    return bool(worker.gpus) if record.needs.get("gpu") else looks_into(worker, record.queue)
-
-
 def candidate(record: TaskRecord, worker: WorkerStatus) -> Row:
     """One living worker now, and what stops it from taking the task; None when nothing does."""
-    return {"worker": worker.name, "obstacle": _obstacle(record, worker), "age": round(worker.age, 3)}
-
-
-def _obstacle(record: TaskRecord, worker: WorkerStatus) -> str | None:
-    needs = Needs.from_message(record.needs)
-    if needs.gpu:
-        stopped = obstacle(needs, worker)
-        if stopped:
-            return stopped
-        if not looks_into(worker, record.queue):
-            return f"does not look into {record.queue}"
-    if len(worker.running) >= worker.slots:
-        return f"is busy: {len(worker.running)} of {count(worker.slots, 'slot')} taken"
-    if worker.free is not None and needs.vram > worker.free:
-        return f"has {format_bytes(worker.free)} free, not {format_bytes(needs.vram)}"
-    return None
+    return {"worker": worker.name, "obstacle": waits.obstacle(record, worker), "age": round(worker.age, 3)}
 
 
 def render(answer: Row) -> RenderableType:
@@ -160,7 +154,7 @@ def render(answer: Row) -> RenderableType:
         title = Text(f"when it was sent, by {placement.get('strategy', '?')}, best first", style="bold")
         parts += ["", title, table(_CANDIDATES, placement["candidates"], 200)]
     parts += _rejected(placement.get("rejected", {}).items())
-    if answer["state"] in _WAITS:
+    if answer["state"] in WAITS:
         parts += ["", Text("who could take it now", style="bold"), *_now(answer["now"])]
     return Group(*parts)
 
@@ -197,11 +191,12 @@ def _facts(answer: Row) -> Table:
     if answer["reason"]:
         grid.add_row("reason", answer["reason"])
     if answer["xids"]:
-        grid.add_row("XIDs", "\n".join(_witnessed(note) for note in answer["xids"]))
+        grid.add_row("XIDs", "\n".join(witnessed(note) for note in answer["xids"]))
     return grid
 
 
-def _witnessed(note: Row) -> str:
+def witnessed(note: Row) -> str:
+    """An XID error that happened while the task was on its GPU, in one sentence."""
     when = datetime.fromtimestamp(note["at"]).strftime("%H:%M:%S")
     return f"this task was on {note['worker']} when XID {note['number']} fired at {when}: {note['meaning']}"
 

@@ -14,15 +14,8 @@ from gridq.errors import ConfigError, GridqError
 
 
 @click.command(name="flower", epilog="Example:  gridq flower --host 0.0.0.0 --basic-auth-file /etc/gridq/flower.auth")
-@click.option("--host", default="127.0.0.1", show_default=True, envvar="FLOWER_ADDRESS", help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=5555,
-    show_default=True,
-    envvar="FLOWER_PORT",
-    help="Port to listen on; 0 takes a free one.",
-)
+@click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one. [default: 5555]")
 @click.option(
     "--basic-auth-file",
     "file",
@@ -38,7 +31,9 @@ from gridq.errors import ConfigError, GridqError
     help="Where the history is kept. [default: flower/history in the setting runtime_dir]",
 )
 @pass_session
-def command(session: Session, host: str, port: int, file: Path | None, no_auth: bool, db: Path | None) -> None:
+def command(
+    session: Session, host: str | None, port: int | None, file: Path | None, no_auth: bool, db: Path | None
+) -> None:
     """Flower, Celery's web page, with a page of GPUs.
 
     Passwords come from a file or from FLOWER_BASIC_AUTH; Flower's other FLOWER_… variables count too. While it runs,
@@ -55,13 +50,12 @@ def command(session: Session, host: str, port: int, file: Path | None, no_auth: 
     broker = mask(session.needed_broker())
     site.configure(site.Wishes(host, port, credentials, no_auth, history))
     flower = site.build(session.app)
-    out = console()
+    site.serve(flower, lambda url: _ready(console(), broker, history, url))
+
+
+def _ready(out: Console, broker: str, history: Path, url: str) -> None:
     out.print(headed("broker", broker))
     out.print(headed("history", str(history)))
-    site.serve(flower, lambda url: _ready(out, url))
-
-
-def _ready(out: Console, url: str) -> None:
     out.print(headed("flower", f"{url} · GPUs at {url}/gpus"))
     out.print("ready: Ctrl-C stops", style="green")
 

@@ -27,7 +27,7 @@ def check_access(host: str, *, locked: bool) -> None:
     """
     if not locked and not is_loopback(host):
         raise ConfigError(
-            f"expected credentials for {host or 'every address of this machine'}, which others can reach, got none",
+            f"expected credentials for {host}, which others can reach, got none",
             hint="--basic-auth-file FILE, or FLOWER_BASIC_AUTH=name:password in the environment; "
             "--no-auth if something before it asks",
         )

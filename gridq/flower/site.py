@@ -38,15 +38,15 @@ class Wishes:
     """What a person asked for.
 
     Attributes:
-        host: the address to listen on.
-        port: 0 takes a free one.
+        host: the address to listen on; None leaves it to the environment, and that to the loopback.
+        port: 0 takes a free one; None leaves it to the environment, and that to 5555.
         credentials: `name:password` of each who may come in; empty leaves that to the environment.
         no_auth: whether everybody may.
         history: the file in which Flower keeps what it has seen.
     """
 
-    host: str
-    port: int
+    host: str | None
+    port: int | None
     credentials: tuple[str, ...]
     no_auth: bool
     history: Path
@@ -65,13 +65,14 @@ def configure(wishes: Wishes) -> None:
             f"environment: expected FLOWER_… variables as Flower takes them, got: {error}",
             hint="a Kubernetes Service named flower sets FLOWER_PORT: enableServiceLinks: false, or name it otherwise",
         ) from error
-    options.address, options.port = wishes.host, wishes.port
+    options.address = wishes.host or options.address or "127.0.0.1"
+    options.port = options.port if wishes.port is None else wishes.port
     options.persistent, options.db = True, str(wishes.history)
     options.state_save_interval = options.state_save_interval or _SAVING
     if wishes.credentials:
         options.basic_auth = list(wishes.credentials)
     locked = bool(options.basic_auth or options.auth) or wishes.no_auth
-    check_access(wishes.host, locked=locked)
+    check_access(options.address, locked=locked)
 
 
 def build(app: Any) -> Any:

@@ -47,6 +47,21 @@ class DeadLetter:
         return {"name": self.name} | {name: getattr(self, name) for name in self.__slots__ if name != "message"}
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How many dead letters there are, and how old the oldest is in seconds; None where there is none."""
+
+    count: int
+    age: float | None = None
+
+
+def extent(client: Client) -> Extent:
+    """The dead letters without reading any of them."""
+    count, first = client.commands([("ZCARD", DEAD), ("ZRANGE", DEAD, 0, 0, "WITHSCORES")])
+    buried = [float(at) / 1000 for _, at in _pairs(first)]
+    return Extent(int(count), max(0.0, client.now() - buried[0]) if buried else None)
+
+
 def letters(client: Client, *, limit: int = 1000) -> list[DeadLetter]:
     """The dead letters, the latest first, at most `limit`."""
     scored = client.command("ZRANGE", DEAD, 0, limit - 1, "REV", "WITHSCORES")

@@ -35,5 +35,6 @@ def gpu_row(worker: WorkerStatus, gpu: GpuStatus) -> Row:
         "running": list(worker.running),
         "slots": worker.slots,
         "free": worker.free,
+        "score": worker.score,
         "reading_age": round(gpu.reading_age + worker.age, 3),
     }

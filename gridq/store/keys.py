@@ -17,6 +17,10 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:tasks:<state>`     | zset   | trimmed         | task ids in that state → since when, see scripts/trim.lua     |
 | `gridq:counters`          | hash   | for ever        | `kind, labels` → how often or how much, see counters.py       |
 | `gridq:counters:tasks`    | set    | for ever        | names of tasks with counters of their own, 200 at most        |
+| `gridq:output:<id>`       | stream | as its record   | what a task printed, in parts, see store/output.py            |
+| `gridq:outputs`           | zset   | as the output   | task id → when the last part of its output came               |
+| `gridq:outputs:sizes`     | hash   | as the output   | task id → bytes kept and bytes cut of its output              |
+| `gridq:outputs:sum`       | string | for ever        | bytes kept of all outputs                                     |
 | `gridq:workers`           | hash   | while leased    | worker → `lease ends\nwritten at\nheartbeat`, see workers.py  |
 | `gridq:leases`            | zset   | while leased    | worker → when its lease ends, see store/leases.py             |
 | `gridq:holders`           | hash   | while leased    | worker → `token\nlock` of the incarnation that has the lease  |
@@ -29,6 +33,8 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:dead:untold`       | set    | until told      | dead letters whose callers have not got TaskLost yet          |
 | `gridq:telling:<id>`      | string | 30 s            | somebody tells the caller of a dead letter, or has just failed|
 | `gridq:drains`            | hash   | until undrained | worker or node → when what still runs there is ended, 0: never|
+| `gridq:samples`           | stream | `samples_ttl`   | one sample of the fleet a minute, see store/samples.py        |
+| `gridq:sampled`           | string | 2 min           | the minute whose sample somebody takes or has taken           |
 | `gridq:gpus`              | hash   | for ever        | node/uuid → what was last known of the GPU, also if it left   |
 """
 
@@ -46,6 +52,8 @@ DEAD = PREFIX + "dead"
 TASK = PREFIX + "task:"
 TASKS = PREFIX + "tasks:"
 COUNTERS = PREFIX + "counters"
+OUTPUT = PREFIX + "output:"
+OUTPUT_SIZES = PREFIX + "outputs:sizes"
 GPUS = PREFIX + "gpus"
 DRAINS = PREFIX + "drains"
 

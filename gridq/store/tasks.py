@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from gridq.store.client import Client
 from gridq.store.keys import TASK, TASKS
+from gridq.store.progress import Progress
 
 #: The fields of a record's hash that are times, ms of Redis' clock.
 TIMES = ("submitted_at", "waiting_at", "due_at", "placed_at", "started_at", "finished_at")
@@ -67,6 +68,7 @@ class TaskRecord:
         gpus: uuids of the GPUs on which it ran last; empty before its end, and for CPU tasks.
         mean_utilization: share of its run in which some kernel ran on its GPU, whoever's, 0 to 1; None if unknown.
         peak_memory: bytes that its processes held on one GPU at most, as far as readings saw; None if unknown.
+        progress: how far its last attempt got by its own account; None if it did not say.
     """
 
     id: str
@@ -86,11 +88,13 @@ class TaskRecord:
     gpus: tuple[str, ...] = ()
     mean_utilization: float | None = None
     peak_memory: int | None = None
+    progress: Progress | None = None
 
     @classmethod
     def from_hash(cls, task_id: str, fields: dict[str, str]) -> Self:
         """A record from its Redis hash."""
         placement = fields.get("placement")
+        attempts = int(fields.get("attempts", 0))
         return cls(
             id=task_id,
             name=fields.get("name", "?"),
@@ -98,7 +102,7 @@ class TaskRecord:
             queue=fields.get("queue", "?"),
             needs=json.loads(fields.get("needs", "{}")),
             worker=fields.get("worker"),
-            attempts=int(fields.get("attempts", 0)),
+            attempts=attempts,
             reason=fields.get("reason"),
             placement=json.loads(placement) if placement else None,
             times={name: int(fields[name]) / 1000 for name in TIMES if int(fields.get(name, 0))},
@@ -109,12 +113,14 @@ class TaskRecord:
             gpus=tuple(filter(None, fields.get("gpus", "").split(","))),
             mean_utilization=float(fields["mean_utilization"]) if "mean_utilization" in fields else None,
             peak_memory=int(fields["peak_memory"]) if "peak_memory" in fields else None,
+            progress=Progress.from_json(fields.get("progress"), attempts, int(fields.get("started_at", 0)) / 1000),
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without the message."""
         plain = {name: getattr(self, name) for name in self.__slots__ if name != "message"}
-        return plain | {"xids": [asdict(note) for note in self.xids], "gpus": list(self.gpus)}
+        said = self.progress.to_dict() if self.progress else None
+        return plain | {"xids": [asdict(note) for note in self.xids], "gpus": list(self.gpus), "progress": said}
 
 
 def note_xid(client: Client, task_ids: Sequence[str], note: XidNote, *, age: float) -> int:
@@ -140,20 +146,28 @@ def counts(client: Client) -> dict[str, int]:
 
 
 def listing(
-    client: Client, state: str, *, since: float | None = None, name: str | None = None, limit: int = 100
+    client: Client,
+    state: str,
+    *,
+    since: float | None = None,
+    name: str | None = None,
+    limit: int = 100,
+    first: Literal["newest", "oldest"] = "newest",
 ) -> list[TaskRecord]:
-    """The records of tasks that are in a state, those that came to it last first.
+    """The records of tasks that are in a state.
 
     Args:
         since: only those that came to it no more than so many seconds ago; None for all.
         name: only tasks of that name; None for all.
         limit: how many at most.
+        first: whether those come first that came to it last, or those that have been in it longest.
     """
-    earliest: float | str = "-inf" if since is None else f"{(client.now() - since) * 1000:.0f}"
+    earliest = "-inf" if since is None else f"{(client.now() - since) * 1000:.0f}"
+    bounds = ("+inf", earliest, "BYSCORE", "REV") if first == "newest" else (earliest, "+inf", "BYSCORE")
     found: list[TaskRecord] = []
     start = 0
     while len(found) < limit:
-        page = ("ZRANGE", TASKS + state, "+inf", earliest, "BYSCORE", "REV", "LIMIT", start, _PAGE)
+        page = ("ZRANGE", TASKS + state, *bounds, "LIMIT", start, _PAGE)
         ids = [bytes(task_id).decode(errors="replace") for task_id in client.command(*page)]
         if not ids:
             break

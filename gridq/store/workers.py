@@ -185,6 +185,12 @@ def seats_seen(client: Client) -> list[Seat]:
     return seats_of(json.loads(text) for text in client.command("HVALS", GPUS))
 
 
+def gpus_seen(client: Client) -> dict[str, Device]:
+    """Every GPU ever seen by uuid, also of nodes that are away now."""
+    facts = (json.loads(text) for text in client.command("HVALS", GPUS))
+    return {fact["uuid"]: Device.from_dict(fact) for fact in facts if fact.get("uuid")}
+
+
 def seats_of(facts: Iterable[dict[str, Any]]) -> list[Seat]:
     """Seats from the values of `gridq:gpus`; what another version wrote there and has no seat in it is passed over."""
     wanted = {"gpus", "memory_total", "model", "node"}

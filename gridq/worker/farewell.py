@@ -7,6 +7,7 @@ from typing import Any
 from celery import bootsteps
 
 from gridq.worker.heartbeat import Heartbeat
+from gridq.worker.output import Output
 from gridq.worker.triage import Triage
 
 
@@ -25,7 +26,7 @@ class Farewell(bootsteps.StartStopStep):
         """Celery's hook."""
         worker = consumer.controller
         for step in worker.steps:
-            if isinstance(step, Triage):
+            if isinstance(step, Triage | Output):
                 step.finish()
         for step in worker.steps:
             if isinstance(step, Heartbeat):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,19 +15,22 @@ from gridq.broker.holder import Holder, Keeping
 from gridq.broker.posting import suffixes
 from gridq.broker.router import queue_named
 from gridq.config import Settings
-from gridq.errors import GridqError
+from gridq.errors import ConfigError, GridqError
 from gridq.gpu.ward import Ward
 from gridq.gpu.watch import Watch
 from gridq.logs.complaint import complain
 from gridq.placement.load import Weights
 from gridq.store.claims import Offer
 from gridq.store.leases import Terms
-from gridq.worker import footprint, inspection
+from gridq.worker import footprint, inspection, printing
+from gridq.worker.desk import Desk
 from gridq.worker.drain import Drain
 from gridq.worker.gate import Gate
 from gridq.worker.lease import Lease
 from gridq.worker.place import Place, Wish, take_place
 from gridq.worker.tally import Tally
+
+logger = logging.getLogger(__name__)
 
 #: Exit status of a worker that could not start, as sysexits.h has it: EX_UNAVAILABLE.
 UNAVAILABLE = 69
@@ -45,6 +49,7 @@ class Life:
     lease: Lease
     drain: Drain
     tally: Tally
+    desk: Desk | None
 
 
 def connect_signals(app: Any, settings: Settings) -> None:
@@ -107,8 +112,11 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
     lease = Lease(place.name, Path(place.name_lock.name), terms, place.node)
     worker.app.gridq_lease = lease
     holder.token = lambda: lease.claimant.token
-    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, Drain(gate, holder), Tally())
+    desk = _desk(place, settings)
+    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, Drain(gate, holder), Tally(), desk)
     footprint.follow(place, settings)
+    if desk is not None:
+        printing.follow(desk, settings)
 
 
 def _holder(app: Any, place: Place, gate: Gate, settings: Settings) -> Holder:
@@ -121,6 +129,15 @@ def _holder(app: Any, place: Place, gate: Gate, settings: Settings) -> Holder:
     keeping = Keeping(records_ttl=settings.records_ttl, limit=settings.max_attempts)
     holder = Holder(place.name, offer, objection, keeping)
     return holder
+
+
+def _desk(place: Place, settings: Settings) -> Desk | None:
+    try:
+        return Desk.of(settings.runtime_dir, place.name)
+    except (ConfigError, OSError) as error:
+        # A worker that runs its tasks and says nothing of them is better than none.
+        logger.warning("what tasks print and report is not kept: %s", error)
+        return None
 
 
 def _watch(place: Place, settings: Settings, probe: str) -> Watch | None:

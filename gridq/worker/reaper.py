@@ -19,13 +19,15 @@ from gridq.errors import BrokerError, TaskLost
 from gridq.store import cancels, dead, leases, tasks, telling
 from gridq.store.client import Client, ServerError
 from gridq.store.dead import DeadLetter
+from gridq.worker.sampler import Sampler
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between looks.
 TICK = 1.0
-#: Seconds between looks for records that are too many: at a thousand tasks a second, ten thousand too many.
-TRIM_TICK = 10.0
+#: Seconds between looks for records that are too many: at a thousand tasks a second, ten thousand too many. In every
+#: minute there are several, so that no minute's sample is missed.
+KEEP_TICK = 10.0
 #: Seconds that a round in progress gets to end when the worker stops; one that tells may wait for a result backend.
 _LAST_ROUND = 5.0
 
@@ -43,10 +45,11 @@ class Reaper(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         """Celery's hook."""
         terms, settings = worker.gridq.lease.terms, worker.gridq.settings
+        sampler = Sampler(settings.samples_ttl)
         rounds: dict[str, tuple[float, Callable[[Client], None]]] = {
             "gridq-reaper": (TICK, lambda client: run_once(client, terms)),
             "gridq-teller": (TICK, lambda client: tell_all(client, worker.app)),
-            "gridq-trimmer": (TRIM_TICK, lambda client: trim(client, settings)),
+            "gridq-keeper": (KEEP_TICK, lambda client: keep(client, settings, sampler)),
         }
         for name, (pause, each) in rounds.items():
             thread = threading.Thread(target=self._look, args=(worker.app, pause, each), name=name, daemon=True)
@@ -87,9 +90,10 @@ def run_once(client: Client, terms: leases.Terms) -> None:
         )
 
 
-def trim(client: Client, settings: Settings) -> None:
-    """Forget ended tasks that are too many."""
+def keep(client: Client, settings: Settings, sampler: Sampler) -> None:
+    """Forget ended tasks that are too many, and take the fleet's sample if it is this worker's turn."""
     tasks.trim(client, life=settings.records_ttl, limit=settings.records_limit)
+    sampler.tick(client)
 
 
 def tell_all(client: Client, app: Any) -> None:

@@ -36,6 +36,11 @@ class Request(StockRequest):
 
         cls.on_success = on_success
 
+    def __init__(self, message: Any, **options: Any) -> None:
+        super().__init__(message, **options)
+        # The child learns under which claim it runs the task; what it prints is kept by that.
+        self.delivery_info["claim"] = message.delivery_tag
+
     def _note(self, ended: str, reason: str = "") -> None:
         holder = getattr(self._app.amqp, "holder", None)
         if holder is not None:

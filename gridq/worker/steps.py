@@ -2,8 +2,9 @@
 
 from gridq.worker.farewell import Farewell
 from gridq.worker.heartbeat import Heartbeat
+from gridq.worker.output import Output
 from gridq.worker.reaper import Reaper
 from gridq.worker.triage import Triage
 
-WORKER_STEPS = (Heartbeat, Triage, Reaper)
+WORKER_STEPS = (Heartbeat, Triage, Reaper, Output)
 CONSUMER_STEPS = (Farewell,)

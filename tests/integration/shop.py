@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import talk
 from celery import Celery
 from celery.worker.control import control_command
 from ledger import VARIABLE, Ledger
@@ -103,6 +104,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.work_on_cpu", bind=True, **cpu)(work)
     app.task(name="shop.add", **cpu)(add)
     app.task(name="shop.broken", gpu=True, **cpu)(broken)
+    talk.register(app)
     if SCHEDULED in os.environ:
         options = {"vram": "20GiB"}
         app.conf.beat_schedule = {"restock": {"task": "shop.work", "schedule": 0.5, "options": options}}

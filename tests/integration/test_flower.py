@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from container import Process
 from fleet import NODE, Fleet, eventually
 from selenium.common.exceptions import WebDriverException
@@ -244,14 +245,15 @@ def test_it_says_that_there_is_no_gpu_and_that_the_broker_is_away(
         (["--host", "0.0.0.0"], ["expected credentials for 0.0.0.0", "--basic-auth-file"]),
         (["--basic-auth-file", "nobody.auth"], ["nobody.auth: expected a readable file", "openssl rand"]),
         (["--db", "nowhere/history"], ["expected the folder", "mkdir"]),
+        ([], ["FLOWER_… variables", "'tcp://10.0.0.7:5555'", "Kubernetes"]),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_starts(
     options: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRIDQ_BROKER_URL", "redis://127.0.0.1:1/0")
-    from click.testing import CliRunner
-
+    if not options:
+        monkeypatch.setenv("FLOWER_PORT", "tcp://10.0.0.7:5555")
     done = CliRunner().invoke(main, ["flower", "--port", "0", *options])
     assert done.exit_code == 1
     assert all(word in done.output for word in words), done.output

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gridq import config
 from gridq.worker import reaper
 from gridq.worker.reaper import Reaper
 
@@ -26,7 +27,9 @@ def test_a_look_that_fails_is_logged_and_followed_by_others(
     monkeypatch.setattr(reaper, "open_client", lambda app: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(reaper, "run_once", fail)
     monkeypatch.setattr(reaper, "tell_all", lambda client, app: time.sleep(60))
-    worker = SimpleNamespace(app=None, gridq=SimpleNamespace(lease=SimpleNamespace(terms=None), settings=None))
+    worker = SimpleNamespace(
+        app=None, gridq=SimpleNamespace(lease=SimpleNamespace(terms=None), settings=config.load(environ={}))
+    )
     monkeypatch.setattr(reaper, "_LAST_ROUND", 0.1)
     step = Reaper(SimpleNamespace())
     with caplog.at_level(logging.ERROR):
