@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shop
 from click.testing import CliRunner
 from container import Process
 from fleet import NODE, Fleet, eventually
@@ -21,8 +22,11 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
+from gridq import config
 from gridq.broker.server import LocalServer
-from gridq.cli.entry import main
+from gridq.cli.flower import command
+from gridq.cli.session import Session
+from gridq.errors import BrokerError, GridqError
 
 NAME, PASSWORD = "ada", "engine-of-1843"
 NAMES = [f"gpu0@{NODE}", f"gpu1@{NODE}"]
@@ -251,9 +255,9 @@ def test_it_says_that_there_is_no_gpu_and_that_the_broker_is_away(
 def test_what_cannot_be_is_refused_before_anything_starts(
     options: list[str], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GRIDQ_BROKER_URL", "redis://127.0.0.1:1/0")
     if not options:
         monkeypatch.setenv("FLOWER_PORT", "tcp://10.0.0.7:5555")
-    done = CliRunner().invoke(main, ["flower", "--port", "0", *options])
-    assert done.exit_code == 1
-    assert all(word in done.output for word in words), done.output
+    app = shop.build(config.load(environ={"GRIDQ_BROKER_URL": "redis://127.0.0.1:1/0"}))
+    done = CliRunner().invoke(command, ["--port", "0", *options], obj=Session(app=app))
+    assert isinstance(done.exception, GridqError) and not isinstance(done.exception, BrokerError)
+    assert all(word in str(done.exception) for word in words), done.exception
