@@ -9,9 +9,12 @@ from gridq.cli.machine import TICK, never_ready
 from gridq.cli.session import Session
 from gridq.cli.supervisor import Command, Supervisor, leashed
 
-#: The commands that may be started so, and the page that each has for people. Each takes --port; `up` takes it as
-#: --NAME-port.
-PAGES = {"exporter": "/metrics"}
+#: The commands that may be started so, and the page that each has for people. Each takes --host and --port; `up`
+#: takes the latter as --NAME-port.
+PAGES = {"exporter": "/metrics", "flower": "/gpus"}
+
+#: This machine alone: who wants others to see a page starts its command, which asks them for passwords.
+_HOST = "127.0.0.1"
 
 #: Seconds that one has to save what it has before it is ended by force.
 _PATIENCE = 5.0
@@ -20,12 +23,12 @@ _PATIENCE = 5.0
 def companion(name: str, session: Session, port: int) -> Command:
     """The command of that name for this session's app."""
     level = ("--log-level", session.log_level) if session.log_level else ()
-    return leashed(name, "gridq", "-A", session.spec, *level, name, "--port", str(port))
+    return leashed(name, "gridq", "-A", session.spec, *level, name, "--host", _HOST, "--port", str(port))
 
 
 def address(name: str, port: int) -> str:
     """Where a person looks at it."""
-    return f"http://127.0.0.1:{port}{PAGES[name]}"
+    return f"http://{_HOST}:{port}{PAGES[name]}"
 
 
 def keep(beside: Supervisor) -> None:

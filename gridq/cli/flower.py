@@ -7,15 +7,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from gridq.cli.extras import extra
 from gridq.cli.look import console, headed
 from gridq.cli.session import Session, pass_session
 from gridq.config import mask
-from gridq.errors import ConfigError, GridqError
+from gridq.errors import ConfigError
+
+PORT = 5555
 
 
 @click.command(name="flower", epilog="Example:  gridq flower --host 0.0.0.0 --basic-auth-file /etc/gridq/flower.auth")
 @click.option("--host", help="Address to listen on. [default: 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one. [default: 5555]")
+@click.option("--port", type=click.IntRange(0, 65535), help=f"Port to listen on; 0 takes a free one. [default: {PORT}]")
 @click.option(
     "--basic-auth-file",
     "file",
@@ -39,10 +42,8 @@ def command(
     Passwords come from a file or from FLOWER_BASIC_AUTH; Flower's other FLOWER_… variables count too. While it runs,
     workers tell of their tasks. Ctrl-C or SIGTERM ends it, and its history is saved.
     """
-    try:
+    with extra("monitor", "Flower"):
         from gridq.flower import site
-    except ImportError as error:
-        raise GridqError("expected Flower to be installed", hint="pip install 'gridq[monitor]'") from error
     from gridq.credentials import read_credentials
 
     credentials = tuple(read_credentials(file)) if file else ()

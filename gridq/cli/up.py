@@ -11,9 +11,8 @@ from rich.live import Live
 from rich.text import Text
 
 from gridq.broker.server import LocalServer
-from gridq.cli import gpus
+from gridq.cli import exporter, flower, gpus
 from gridq.cli.companions import PAGES, address, companion, dismiss, keep
-from gridq.cli.exporter import PORT
 from gridq.cli.interrupts import Interrupts
 from gridq.cli.look import console, count, headed, table
 from gridq.cli.machine import (
@@ -34,6 +33,8 @@ from gridq.store.client import Client
 from gridq.store.gpus import gpu_rows
 from gridq.store.workers import WorkerStatus
 
+_PORT = click.IntRange(1, 65535)
+
 
 @click.command(name="up", epilog="Example:  gridq up --gpus sim:4x24GiB,2x80GiB --cpu 2")
 @click.option(
@@ -45,7 +46,8 @@ from gridq.store.workers import WorkerStatus
 @click.option(
     "--with", "beside", type=click.Choice(list(PAGES)), multiple=True, help="Start this too; may be repeated."
 )
-@click.option("--exporter-port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Its port.")
+@click.option("--exporter-port", type=_PORT, default=exporter.PORT, show_default=True, help="The exporter's port.")
+@click.option("--flower-port", type=_PORT, default=flower.PORT, show_default=True, help="Flower's port.")
 @click.option("--verbose", is_flag=True, help="Show what they print.")
 @pass_session
 def command(

@@ -132,8 +132,9 @@ def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
 
 
 def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path: Path) -> None:
-    port = free_port()
-    up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "1", "--with", "exporter", "--exporter-port", str(port))
+    port, flower = free_port(), free_port()
+    beside = ["--with", "exporter", "--exporter-port", str(port), "--with", "flower", "--flower-port", str(flower)]
+    up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "1", *beside)
     shown = read_until(up, "ready:")
     assert f"exporter http://127.0.0.1:{port}/metrics" in shown
     assert "healthy" in shown and "unknown" not in shown, "it is ready when the GPUs take work"
@@ -157,6 +158,8 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     assert "came first" in answer["why"]
     assert terminal.gridq("explain", "nobody").returncode == 1
     _is_shown_to_prometheus(terminal, port)
+    with urllib.request.urlopen(f"http://127.0.0.1:{flower}/gpus?json=1", timeout=20) as page:
+        assert json.load(page)["gpus"][0]["uuid"] == gpu["uuid"]
 
     _mount(tmp_path)
     mounted = terminal.run("-m", "celery", "-A", "gridq", "gridq", "health", "--json")
