@@ -18,6 +18,7 @@ from kombu.utils.collections import HashedSeq
 from gridq.broker.holder import Holder
 from gridq.broker.transport import SentinelTransport, Transport
 from gridq.errors import BrokerAwayError, BrokerError
+from gridq.logs.mask import Mask
 from gridq.store.client import Client, ServerError
 from gridq.urls import mask
 
@@ -39,6 +40,15 @@ class _ClaimingConnection(_Mixed):
     def __eqhash__(self) -> Any:
         # kombu finds its pools by this: a stock app of the same process and server must not get ours, nor we its.
         return HashedSeq("gridq", *super().__eqhash__())
+
+    def info(self) -> dict[str, Any]:
+        # `inspect stats` and Flower show it; Celery takes the broker's password out, and not those of Sentinel.
+        told: dict[str, Any] = super().info()
+        return told | {"transport_options": Mask().value(None, told["transport_options"])}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # kombu's is made of info(), from which no connection can be made any more.
+        return type(self), tuple(dict(self._info()).values())
 
     def Pool(self, limit: int | None = None, **kwargs: Any) -> ConnectionPool:  # noqa: N802 (kombu's name)
         return ConnectionPool(self, limit, **kwargs)

@@ -224,6 +224,7 @@ class Holder:
     def lose(self, claim: str, reason: str) -> None:
         """A task's process died: it goes back to its queue, or to the dead letters if that happened too often."""
         reason, charge = self.excused.get(claim, (reason, Charge("losses", self._keeping.limit)))
+        task = self.held.get(claim)
         self._forget(claim)
         self.ended(claim)
         if self._channel is None:
@@ -231,7 +232,8 @@ class Holder:
             return
         try:
             state = leases.lose(self._channel.store, self.worker, claim, reason, charge)
-            logger.warning("claim %s: %s; the task is %s now", claim, reason, state)
+            known = {"task_id": task.task_id} if task else {}
+            logger.warning("claim %s: %s; the task is %s now", claim, reason, state, extra=known)
         except (ServerError, OSError) as error:
             logger.warning("claim %s goes back to its queue once Redis answers: %s", claim, error)
             self._dropped.add(claim)

@@ -17,7 +17,9 @@ _HELP_A = "An app of your own, as Celery's -A takes it. Default: gridq's, whose 
 _log_level = click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], case_sensitive=False),
-    help="What is logged on stderr, and by the workers that `up` starts. [default: WARNING, and INFO by workers]",
+    metavar="LEVEL",
+    help="DEBUG, INFO, WARNING, ERROR or CRITICAL: from there on it is logged, on stderr (default: WARNING) and by the "
+    "workers that `up` starts (default: INFO).",
 )
 
 

@@ -157,13 +157,19 @@ class _Formatter(ProcessorFormatter):
             return super().format(logging.makeLogRecord(values))
 
 
+def _shown(value: object) -> str:
+    """A value beside its name; one that has spaces in quotes, so that it can be told where it ends."""
+    text = str(value)
+    return repr(text) if " " in text or "\n" in text else text
+
+
 def _console(*, colors: bool) -> ConsoleRenderer:
     """Time, level, worker and event, then whatever else is known as `name=value`."""
     dim, bold, reset = (_DIM, _BOLD, _RESET) if colors else ("", "", "")
     levels = _LEVELS if colors else dict.fromkeys(_LEVELS, "")
 
     def column(style: str, key_style: str | None = None) -> KeyValueColumnFormatter:
-        return KeyValueColumnFormatter(key_style, style, reset, value_repr=str)
+        return KeyValueColumnFormatter(key_style, style, reset, value_repr=str if key_style is None else _shown)
 
     return ConsoleRenderer(
         columns=[

@@ -79,5 +79,5 @@ class Drain:
             pid = getattr(state.requests.get(task.task_id), "worker_pid", None)
             if pid in killable:
                 self._holder.excuse(claim, reason)
-                logger.warning("ending task %s: %s", task.task_id, reason)
+                logger.warning("ending task %s: %s", task.task_id, reason, extra={"task_id": task.task_id})
                 kill_group(pid)

@@ -115,7 +115,9 @@ def _going_on(task_id: str) -> Iterator[None]:
     try:
         yield
     except Exception:  # Celery's backends and callbacks raise anything; the others are told all the same.
-        logger.exception("the caller of task %s could not be told how it ended; again later", task_id)
+        logger.exception(
+            "the caller of task %s could not be told how it ended; again later", task_id, extra={"task_id": task_id}
+        )
 
 
 def tell(app: Any, letter: DeadLetter) -> None:

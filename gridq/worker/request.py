@@ -10,6 +10,7 @@ from celery.worker import state
 from celery.worker.request import Request as StockRequest
 from celery.worker.state import task_ready
 
+from gridq.logs.mask import Mask
 from gridq.store.claims import Outcome
 from gridq.worker import ending
 from gridq.worker.guard import kill_group
@@ -117,7 +118,7 @@ class Request(StockRequest):
             self._ending = self._child
         if lost and self._goes_back():
             return self._on_process_lost(error)
-        self._note("failed", f"{type(error).__name__}: {error}"[:500])
+        self._note("failed", Mask().text(f"{type(error).__name__}: {error}")[:500])
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _goes_back(self) -> bool:

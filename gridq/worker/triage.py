@@ -128,14 +128,15 @@ class Round:
             # Not yet while the pool has not begun it; then a later look ends it.
             if task.pid in killable:
                 if claim not in self._killed:
-                    logger.warning("ending task %s: %s", task.task_id, reason)
+                    logger.warning("ending task %s: %s", task.task_id, reason, extra={"task_id": task.task_id})
                 self._killed.setdefault(claim, now())
                 holder.excuse(claim, reason, counter="gpu_losses")
                 kill_group(task.pid)
         self._killed = {claim: at for claim, at in self._killed.items() if claim in held}
         for claim, at in self._killed.items():
             if now() - at > STUCK:
-                logger.error("task %s: its process was killed and has not ended", held[claim].task_id)
+                stuck = held[claim].task_id
+                logger.error("task %s: its process was killed and has not ended", stuck, extra={"task_id": stuck})
                 holder.lose(claim, reason)
 
     def _note(self, uuid: str, finding: Finding) -> None:

@@ -86,7 +86,7 @@ class Witness:
         note = XidNote(event.number, xid.meaning, gpu, self._worker)
         logger.warning("%s: %s; %s", gpu, xid, "no task was on it" if not ids else f"{len(ids)} task(s) were on it")
         for task in ids:
-            logger.warning("task %s was on the GPU when XID %d fired", task, event.number)
+            logger.warning("task %s was on the GPU when XID %d fired", task, event.number, extra={"task_id": task})
         if not ids:
             return
         if self._thread is None:

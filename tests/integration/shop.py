@@ -5,11 +5,14 @@ Workers import `shop:app`; a test builds its own app of the same tasks for its o
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import structlog
 import talk
 from celery import Celery
 from celery.worker.control import control_command
@@ -80,6 +83,16 @@ def broken() -> None:
     raise ValueError("out of stock")
 
 
+def confess(self: Any, words: str) -> None:
+    """Says it to every kind of logger, from a thread too, and fails with it."""
+    logging.getLogger("shop").info("told: %s", words, extra={"words": words, "password": "swordfish"})
+    structlog.get_logger("shop").warning("told", words=words)
+    thread = threading.Thread(target=logging.getLogger("shop").info, args=("from a thread",))
+    thread.start()
+    thread.join()
+    raise ValueError(words)
+
+
 @control_command(args=[("until", str)])
 def hang(state: Any, until: str) -> None:
     """Keeps the worker's main loop until the file appears."""
@@ -103,6 +116,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.work_once", acks_late=False, **gpu)(work)
     app.task(name="shop.work_on_cpu", bind=True, **cpu)(work)
     app.task(name="shop.add", **cpu)(add)
+    app.task(name="shop.confess", **gpu)(confess)
     app.task(name="shop.broken", gpu=True, **cpu)(broken)
     talk.register(app)
     if SCHEDULED in os.environ:

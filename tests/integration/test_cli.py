@@ -203,8 +203,9 @@ def _mount(folder: Path) -> None:
 
 
 def test_a_worker_that_dies_is_started_again_and_the_death_of_up_is_that_of_all(terminal: Terminal) -> None:
-    up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "0")
+    up = terminal.start("--log-level", "debug", "up", "--gpus", "sim:24GiB", "--cpu", "0")
     read_until(up, "ready:")
+    assert "[debug   ] gpu0@" in (terminal.runtime_dir / "log" / "gpu0.log").read_text()
     first = _gpu_worker(terminal)
     os.kill(first, signal.SIGKILL)
     read_until(up, "gpu0 was killed by SIGKILL; starting it again in 1s")

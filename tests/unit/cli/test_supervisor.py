@@ -13,7 +13,8 @@ import pytest
 
 from gridq.cli import children
 from gridq.cli.interrupts import Interrupts
-from gridq.cli.supervisor import Command, Supervisor, describe
+from gridq.cli.machine import _never_ready
+from gridq.cli.supervisor import Command, Ended, Supervisor, describe
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
 #: A process with a child that ignores SIGTERM.
@@ -95,6 +96,21 @@ def test_what_cannot_start_is_told_and_not_tried_again(started: Callable[..., Su
     (ended,) = gone
     assert (ended.status, ended.last_words) == (1, "error: expected a GPU, got none")  # type: ignore[attr-defined]
     assert supervisor.pids == {}
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_why_a_worker_did_not_start_is_told_whatever_its_logs_look_like(
+    form: str, started: Callable[..., Supervisor]
+) -> None:
+    supervisor = started(
+        "import sys; from gridq.errors import NoGpuError; from gridq.logs.complaint import complain; "
+        f"complain(NoGpuError('expected a GPU, got none', hint='plug one in'), {form!r}); sys.exit(69)"
+    )
+    gone: list[Ended] = []
+    until(lambda: gone.extend(supervisor.tick()) or gone)
+    error = _never_ready(gone[0])
+    assert error.message == "worker p0 ended with status 69 before it was ready: expected a GPU, got none"
+    assert error.hint == "plug one in"
 
 
 def test_drain_asks_once_and_nothing_is_started_again(started: Callable[..., Supervisor]) -> None:

@@ -111,8 +111,8 @@ def test_a_record_is_as_it_was_for_the_handlers_after_ours() -> None:
 
 
 def test_a_line_for_people_leaves_out_what_they_know() -> None:
-    assert shown(record("epoch 3", loss=0.5)) == (
-        "[info    ] gpu0@node1 epoch 3 logger=shop task_id=id-1 task=shop.work attempt=2 loss=0.5"
+    assert shown(record("epoch 3", loss=0.5, note="not yet")) == (
+        "[info    ] gpu0@node1 epoch 3 logger=shop task_id=id-1 task=shop.work attempt=2 loss=0.5 note='not yet'"
     )
     event = "Task shop.work[id-1] succeeded"
     assert shown(record(event, name="celery.app.trace")) == f"[info    ] gpu0@node1 {event} attempt=2"
