@@ -18,15 +18,6 @@ from celery.utils.log import ColorFormatter, get_multiprocessing_logger
 from gridq.config import Settings
 from gridq.logs.facts import Facts
 
-#: The settings of Celery that may hold passwords.
-_WITH_PASSWORDS = (
-    "broker_url",
-    "broker_read_url",
-    "broker_write_url",
-    "result_backend",
-    "broker_transport_options",
-    "result_backend_transport_options",
-)
 _OWN_FORMATS = ("worker_log_format", "worker_task_log_format")
 
 
@@ -59,9 +50,9 @@ def _writer(app: Any, settings: Settings, facts: Facts, *, colors: bool) -> Call
     """What makes the formatter that comes in the place of one of Celery's."""
     # Here and not above: most processes that have an app publish tasks, and need not wait for this at their start.
     from gridq.logs.line import Masked, adopt_structlog, formatter
-    from gridq.logs.mask import Mask, passwords_in
+    from gridq.logs.mask import Mask
 
-    mask = Mask(passwords_in(*(app.conf.get(name) for name in _WITH_PASSWORDS)))
+    mask = Mask.of(app.conf)
     if "log_format" not in settings.sources and any(map(app.conf.value_set_for, _OWN_FORMATS)):
         return lambda stock: Masked(stock, mask)
     adopt_structlog()

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
 from urllib.parse import unquote
 
 from gridq.urls import mask
 
 HIDDEN = "***"
 
+#: The settings of Celery that may hold passwords.
+_WITH_PASSWORDS = (
+    "broker_url",
+    "broker_read_url",
+    "broker_write_url",
+    "result_backend",
+    "broker_transport_options",
+    "result_backend_transport_options",
+)
 #: A shorter password is likely to be a word too, and to hide that everywhere would tell it.
 _SHORTEST = 8
 #: Deeper than this what is said is written down as Python shows it.
@@ -50,6 +59,11 @@ class Mask:
     def __init__(self, passwords: Iterable[str] = ()) -> None:
         # The longest first: one may be the beginning of another.
         self._passwords = sorted({one for one in passwords if len(one) >= _SHORTEST}, key=len, reverse=True)
+
+    @classmethod
+    def of(cls, conf: Mapping[str, Any]) -> Self:
+        """One that knows the passwords in the settings of a Celery app."""
+        return cls(passwords_in(*(conf.get(name) for name in _WITH_PASSWORDS)))
 
     def text(self, text: str) -> str:
         """The text without secrets."""

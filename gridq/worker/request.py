@@ -118,7 +118,7 @@ class Request(StockRequest):
             self._ending = self._child
         if lost and self._goes_back():
             return self._on_process_lost(error)
-        self._note("failed", Mask().text(f"{type(error).__name__}: {error}")[:500])
+        self._note("failed", Mask.of(self._app.conf).text(f"{type(error).__name__}: {error}")[:500])
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _goes_back(self) -> bool:
