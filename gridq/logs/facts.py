@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery import signals
@@ -16,8 +17,9 @@ class Facts:
 
     def __init__(self) -> None:
         self._process: dict[str, Any] = {}
-        #: In a process that runs one task at a time, what is known of that task: threads that it starts are its too.
-        self._running: dict[str, Any] = {}
+        self._worker_pid = 0
+        #: In a process of the pool, its task and those that this one runs within itself: its threads are the first's.
+        self._running: list[dict[str, Any]] = []
 
     def bind(self, *, worker: str, node: str, gpus: list[str]) -> None:
         """This process, and the children that it will have, belong to that worker.
@@ -25,12 +27,15 @@ class Facts:
         Args:
             gpus: their UUIDs.
         """
+        self._worker_pid = os.getpid()
         self._process = {"worker": worker, "node": node}
         if gpus:
             self._process["gpu"] = ",".join(gpus)
 
     def follow_tasks(self) -> None:
-        """This is a child of the pool, which runs one task at a time."""
+        """This is a process of the pool. Where that is the worker's own, not all that is said is said by its task."""
+        if os.getpid() == self._worker_pid:
+            return
         signals.task_prerun.connect(self._begin, weak=False)
         signals.task_postrun.connect(self._end, weak=False)
 
@@ -38,13 +43,15 @@ class Facts:
         """What is known at this moment, in this thread: worker, node and gpu; task_id, task and attempt of a task."""
         task = get_current_task()
         of_task = _of_task(task) if task is not None else {}
-        return {**self._process, **(of_task or self._running)}
+        if not of_task and self._running:
+            of_task = self._running[0]
+        return {**self._process, **of_task}
 
     def _begin(self, task: Any, **_: Any) -> None:
-        self._running = _of_task(task)
+        self._running.append(_of_task(task))
 
     def _end(self, **_: Any) -> None:
-        self._running = {}
+        self._running.pop()
 
 
 def _of_task(task: Any) -> dict[str, Any]:

@@ -50,11 +50,6 @@ def formatter(form: str, facts: Facts, mask: Mask, *, colors: bool) -> logging.F
     return _formatter(Composing(facts, mask), shortened, _console(colors=colors))
 
 
-def plain(mask: Mask | None = None) -> logging.Formatter:
-    """What writes the records of a task for its own output: lines for people, which do not say whose they are."""
-    return _formatter(Composing(dict, mask or Mask()), shortened, _console(colors=False))
-
-
 class Masked(logging.Formatter):
     """Another formatter's lines, without secrets."""
 

@@ -16,6 +16,11 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
+from celery import current_app
+
+from gridq.logs.line import Masked
+from gridq.logs.mask import Mask
+
 logger = logging.getLogger(__name__)
 
 _DESCRIPTORS = (1, 2)
@@ -112,7 +117,8 @@ class _Handler(logging.Handler):
     def __init__(self, capture: Capture) -> None:
         super().__init__()
         self._capture = capture
-        self.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        lines = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+        self.setFormatter(Masked(lines, Mask.of(current_app.conf)))
 
     def emit(self, record: logging.LogRecord) -> None:
         """The record, unless it is the worker's own everyday talk."""

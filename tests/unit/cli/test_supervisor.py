@@ -13,7 +13,7 @@ import pytest
 
 from gridq.cli import children
 from gridq.cli.interrupts import Interrupts
-from gridq.cli.machine import _never_ready
+from gridq.cli.machine import never_ready
 from gridq.cli.supervisor import Command, Ended, Supervisor, describe
 
 SLEEP = "import time; print('up', flush=True); time.sleep(60)"
@@ -108,7 +108,7 @@ def test_why_a_worker_did_not_start_is_told_whatever_its_logs_look_like(
     )
     gone: list[Ended] = []
     until(lambda: gone.extend(supervisor.tick()) or gone)
-    error = _never_ready(gone[0])
+    error = never_ready(gone[0], "worker p0")
     assert error.message == "worker p0 ended with status 69 before it was ready: expected a GPU, got none"
     assert error.hint == "plug one in"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from gridq.logs.line import Masked, adopt_structlog, formatter, plain, timestamp
+from gridq.logs.line import Masked, adopt_structlog, formatter, timestamp
 from gridq.logs.mask import Mask
 
 GPU = "GPU-1f2a"
@@ -127,11 +127,6 @@ def test_a_traceback_for_people_is_one() -> None:
 def test_only_a_terminal_gets_colours() -> None:
     assert "\x1b" not in shown(record("epoch 3", level=logging.ERROR))
     assert "\x1b[31merror" in shown(record("epoch 3", level=logging.ERROR), colors=True)
-
-
-def test_a_tasks_own_output_does_not_say_whose_it_is() -> None:
-    line = plain().format(record("epoch 3, redis://:hunter2@db", loss=0.5))
-    assert re.fullmatch(r"\S+Z \[info    \] epoch 3, redis://:\*\*\*@db logger=shop loss=0\.5", line)
 
 
 def test_another_formatters_lines_are_masked() -> None:
