@@ -214,7 +214,9 @@ def test_in_a_real_terminal_it_fits_80_by_24_follows_a_resize_and_ends_with_q(
         eventually(lambda: terminal.shows("4 GPUs on 1 node", "wait_for for", "q quit"), "the screen is drawn")
         lines = terminal.screen()
         assert len(lines) == 24 and max(map(len, lines)) <= 80
-        assert terminal.shows("gpu3@node1", "healthy", waiting.id[:8], "is busy: 1 of 1 slot taken")
+        # That the GPU is busy comes with the heartbeat after the claim.
+        words = ("gpu3@node1", "healthy", waiting.id[:8], "is busy: 1 of 1 slot taken")
+        eventually(lambda: terminal.shows(*words), "the GPU, and why the task waits")
         assert not terminal.shows("sim 80GiB")
         terminal.resize(120, 40)
         eventually(lambda: terminal.shows("sim 80GiB", waiting.id), "the wider screen shows more")
