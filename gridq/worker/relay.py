@@ -69,18 +69,20 @@ class Relay:
 
     def read(self) -> None:
         """Read what is new, and say in the log what was printed."""
-        # In this order: what a task printed before its end is in its file when its end is known.
-        held = set(self._holder.running)
+        # Those whose turn to be told has come and gone: of what has ended since, all is told first.
+        for name in [name for name, task in self._tasks.items() if task.ended][:-_MOST_ENDED]:
+            logger.warning("what task %s printed is lost: Redis does not take it", self._tasks[name].source.task_id)
+            self._forget(name)
+        # In this order: a task whose file is there has begun, so that it runs or has ended; and what it printed before
+        # its end is in its file when its end is known.
         names = {*_names(self._desk.printed), *_names(self._desk.reported)}
+        held = set(self._holder.running)
         # The numbers at the end of claims grow, and so do their lengths: of two attempts the first comes first.
         for name in sorted(names - self._tasks.keys(), key=lambda name: (len(parse_name(name)[0]), name)):
             claim, task_id = parse_name(name)
             self._tasks[name] = _Task(Source(task_id, claim, self._holder.worker))
         for name, task in self._tasks.items():
             self._read(name, task, task.source.claim in held)
-        for name in [name for name, task in self._tasks.items() if task.ended][:-_MOST_ENDED]:
-            logger.warning("what task %s printed is lost: Redis does not take it", self._tasks[name].source.task_id)
-            self._forget(name)
 
     def tell(self, client: Client) -> None:
         """Tell Redis, and forget what has ended."""
