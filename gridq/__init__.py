@@ -9,9 +9,11 @@
 
 The house, from the ground up (imports point down only):
 
-    errors, units        what went wrong, and 8GiB and 15s; and version
-    errors, units        what went wrong, and 8GiB and 15s
+    version, errors      which gridq this is, and what went wrong
+    units, urls          8GiB and 15s, and addresses without their passwords
+    printable            text that cannot control a terminal
     reporter             how far a task is, told by the task
+    private, credentials directories and files that nobody else may enter or read
     knobs, config        typed settings; config is the only reader of the environment
     needs, queues        what a task asks for, and where it waits
     gpu/                 what the hardware says

@@ -11,11 +11,11 @@ end
 local id = split(held, 4)[4]
 local key, now = G .. 'task:' .. id, now_ms()
 -- A task that retries has put itself back before it lets go: then its record speaks of the new try already.
-local facts = redis.call('HMGET', key, 'state', 'claim', 'name', 'started_at')
+local facts = redis.call('HMGET', key, 'state', 'claim', 'started_at')
 if facts[1] == 'running' and facts[2] == ARGV[3] then
-  finish(id, ARGV[4], now, tonumber(ARGV[6]), unpack(ARGV, 8))
+  local name = finish(id, ARGV[4], now, tonumber(ARGV[6]), unpack(ARGV, 8))
   if ARGV[5] ~= '' then redis.call('HSET', key, 'reason', ARGV[5]) end
   redis.call('HDEL', key, 'cancel')
-  if facts[3] and facts[4] then observe('run', label(facts[3]), now - tonumber(facts[4])) end
+  if name and facts[3] then observe('run', name, now - tonumber(facts[3])) end
 end
 return 1

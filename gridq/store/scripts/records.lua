@@ -49,11 +49,14 @@ local function enter_if_known(id, ...)
   if redis.call('EXISTS', G .. 'task:' .. id) == 1 then enter(id, ...) end
 end
 
--- A task ends for good; its record is kept for `life` ms more.
+-- A task ends for good; its record is kept for `life` ms more. Returns what its name is counted under; nil without one.
 local function finish(id, state, now, life, ...)
   if id == '' then return end
   enter(id, state, now, 'finished_at', now, ...)
   redis.call('PEXPIRE', G .. 'task:' .. id, life)
   local name = redis.call('HGET', G .. 'task:' .. id, 'name')
-  if name then count('completed', label(name), state) end
+  if not name then return end
+  name = label(name)
+  count('completed', name, state)
+  return name
 end
