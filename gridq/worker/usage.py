@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from gridq.broker.holder import Held
+from gridq.gpu.reading import Reading
 from gridq.gpu.watch import Observation
 from gridq.worker.deadline import now
 from gridq.worker.kin import is_descendant
@@ -18,6 +19,8 @@ class _Seen:
     looks: int = 0
     utilization: float = 0.0
     peak: int | None = None
+    #: The newest reading of each GPU that was taken into account: each counts once, however often it is looked at.
+    last: dict[str, Reading] = field(default_factory=dict)
 
 
 class Usage:
@@ -44,30 +47,38 @@ class Usage:
         """Take the newest readings into account; called several times a second, by one thread."""
         held = self._held()
         self._seen = {claim: self._seen.get(claim, _Seen()) for claim in held}
-        for uuid in self._uuids:
-            observation = self._latest(uuid)
-            for claim, task in held.items():
-                # An older reading is of what ran there before.
-                if task.pid is not None and observation.age < now() - task.since:
-                    _take(self._seen[claim], task.pid, observation)
+        for claim, task in held.items():
+            self._take(self._seen[claim], task)
 
     def measured(self, claim: str) -> dict[str, str]:
-        """What is known of a task that ends, as fields of its record."""
-        if claim not in self._held():
+        """What is known of a task that ends, as fields of its record; called by any thread."""
+        task = self._held().get(claim)
+        if task is None:
             return {}  # A worker of both kinds runs CPU tasks too.
         fields = {"gpus": ",".join(self._uuids)}
+        # The last reading may have come since the last look.
         seen = self._seen.get(claim, _Seen())
+        seen = replace(seen, last=dict(seen.last))
+        self._take(seen, task)
         if seen.looks:
             fields["mean_utilization"] = f"{seen.utilization / seen.looks:.4f}"
         if seen.peak is not None:
             fields["peak_memory"] = str(seen.peak)
         return fields
 
+    def _take(self, seen: _Seen, task: Held) -> None:
+        for uuid in self._uuids:
+            observation = self._latest(uuid)
+            reading = observation.reading
+            # An older reading is of what ran there before.
+            if task.pid is None or reading is None or observation.age >= now() - task.since:
+                continue
+            if seen.last.get(uuid) is not reading:
+                seen.last[uuid] = reading
+                _add(seen, task.pid, reading)
 
-def _take(seen: _Seen, pid: int, observation: Observation) -> None:
-    reading = observation.reading
-    if reading is None:
-        return
+
+def _add(seen: _Seen, pid: int, reading: Reading) -> None:
     if reading.utilization is not None:
         seen.looks += 1
         seen.utilization += reading.utilization

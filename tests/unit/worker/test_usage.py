@@ -38,6 +38,18 @@ def test_the_mean_of_utilisation_and_the_peak_of_its_own_memory_are_kept() -> No
     assert bench.usage.measured("c1") == {"gpus": "GPU-0", "mean_utilization": "0.5000", "peak_memory": "300"}
 
 
+def test_a_reading_counts_once_however_often_it_is_looked_at_and_also_if_it_came_since_the_last_look() -> None:
+    bench = Bench()
+    first = observation(1.0, Process(ME, 100))
+    for _ in range(4):
+        bench.look(first)
+    bench.seen = observation(0.0, Process(ME, 300))
+    expected = {"gpus": "GPU-0", "mean_utilization": "0.5000", "peak_memory": "300"}
+    assert bench.usage.measured("c1") == expected
+    bench.usage.look()
+    assert bench.usage.measured("c1") == expected
+
+
 def test_what_no_reading_showed_is_absent() -> None:
     bench = Bench()
     assert bench.usage.measured("c1") == {"gpus": "GPU-0"}
