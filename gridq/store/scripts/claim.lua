@@ -62,20 +62,24 @@ local function take(queue, suffix, checked, otherwise)
   return redis.call('RPOP', key)
 end
 
--- A stock producer keeps no record, so its tasks get one here.
+-- Write down in the task's record that it runs here. A stock producer keeps no record, so its tasks get one.
+-- Returns how often it was requeued and how often claimed, this time included.
 local function record_claim(id, raw)
-  if id == '' then return end
-  if redis.call('EXISTS', G .. 'task:' .. id) == 0 then
+  if id == '' then return 0, 0 end
+  local key = G .. 'task:' .. id
+  local facts = redis.call('HMGET', key, 'name', 'waiting_at', 'requeues')
+  local name, waiting_at = facts[1], facts[2]
+  if not name and redis.call('EXISTS', key) == 0 then
     local headers = decode(raw).headers
-    local name = type(headers) == 'table' and headers.task
-    if type(name) ~= 'string' then return end
-    redis.call('HSET', G .. 'task:' .. id, 'name', name, 'message', raw)
+    name = type(headers) == 'table' and headers.task
+    if type(name) ~= 'string' then return 0, 0 end
+    redis.call('HSET', key, 'name', name, 'message', raw)
     count('submitted', label(name))
   end
-  redis.call('HINCRBY', G .. 'task:' .. id, 'attempts', 1)
+  local attempts = redis.call('HINCRBY', key, 'attempts', 1)
   enter(id, 'running', now, 'worker', worker, 'claim', claim, 'started_at', now)
-  local facts = redis.call('HMGET', G .. 'task:' .. id, 'name', 'waiting_at')
-  if facts[1] and facts[2] then observe('wait', label(facts[1]), now - tonumber(facts[2])) end
+  if name and waiting_at then observe('wait', label(name), now - tonumber(waiting_at)) end
+  return tonumber(facts[3] or 0), attempts
 end
 
 for s = 11, first - 1 do
@@ -90,9 +94,7 @@ for s = 11, first - 1 do
       redis.call('HSET', G .. 'claims:' .. worker, claim, table.concat({home, ARGV[s], now, id, raw}, '\n'))
       redis.call('DEL', G .. 'consumer:' .. consumer)
       count('claims')
-      record_claim(id, raw)
-      local times = redis.call('HMGET', G .. 'task:' .. id, 'requeues', 'attempts')
-      local requeues, attempts = tonumber(times[1] or 0), tonumber(times[2] or 0)
+      local requeues, attempts = record_claim(id, raw)
       return {home, raw, redis.call('SCARD', G .. 'constrained'), requeues, ARGV[s], attempts}
     end
   end

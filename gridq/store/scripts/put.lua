@@ -14,17 +14,25 @@ if facts[1] == ARGV[8] then
 end
 
 local function keep(state, ...)
+  local key, again, said, name = G .. 'task:' .. id, facts[3] == 'running', {...}, nil
   -- A task that retries keeps what was counted; one whose id is used again after its end begins anew.
-  if facts[3] and facts[3] ~= 'running' then
-    redis.call('DEL', G .. 'task:' .. id)
+  if facts[3] and not again then
+    redis.call('DEL', key)
     redis.call('ZREM', G .. 'tasks:' .. facts[3], id)
   end
-  enter(id, state, now, 'message', raw, 'put', ARGV[8], 'waiting_at', now, ...)
-  redis.call('HSETNX', G .. 'task:' .. id, 'submitted_at', now)
-  redis.call('HDEL', G .. 'task:' .. id, 'requeues', 'reason', 'finished_at')
-  if ARGV[12] then redis.call('HSET', G .. 'task:' .. id, unpack(ARGV, 12)) end
-  local name = redis.call('HGET', G .. 'task:' .. id, 'name')
-  if name then count(facts[3] == 'running' and 'retried' or 'submitted', label(name)) end
+  for i = 12, #ARGV, 2 do
+    if ARGV[i] == 'name' then name = ARGV[i + 1] end
+    said[#said + 1] = ARGV[i]
+    said[#said + 1] = ARGV[i + 1]
+  end
+  if again then
+    enter(id, state, now, 'message', raw, 'put', ARGV[8], unpack(said))
+    redis.call('HSETNX', key, 'submitted_at', now)
+    redis.call('HDEL', key, 'requeues', 'reason', 'finished_at')
+  else
+    enter(id, state, now, 'message', raw, 'put', ARGV[8], 'submitted_at', now, unpack(said))
+  end
+  if name then count(again and 'retried' or 'submitted', label(name)) end
   if ARGV[11] ~= '' then observe('decision', '', tonumber(ARGV[11])) end
 end
 
@@ -32,7 +40,7 @@ if ARGV[9] == '1' then redis.call('SADD', G .. 'constrained', queue) end
 
 local wait = tonumber(ARGV[7])
 if wait > 0 then
-  keep('delayed', 'queue', queue, 'due_at', now + wait)
+  keep('delayed', 'queue', queue, 'waiting_at', now, 'due_at', now + wait)
   delay(ARGV[8], now + wait, queue, suffix, ARGV[5], id, raw)
   nudge(queue)
   return queue

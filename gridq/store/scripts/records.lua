@@ -32,16 +32,24 @@ local function observe(kind, name, amount)
   redis.call('HINCRBY', G .. 'counters', field .. 'sum', string.format('%.0f', math.max(0, amount)))
 end
 
--- A task enters a state; further fields of its record follow. Does nothing for a message without an id.
-local function enter(id, state, now, ...)
-  if id == '' then return end
+-- A task's record as it enters a state, kept for `life` ms, and its place in the index. Every task comes by here several
+-- times, so its fields are written in one command.
+local function write(id, state, now, life, ...)
   local key = G .. 'task:' .. id
   local before = redis.call('HGET', key, 'state')
-  redis.call('HSET', key, 'state', state, ...)
-  if WAITS[state] and not WAITS[before] then redis.call('HSET', key, 'waiting_at', now) end
-  redis.call('PEXPIRE', key, WAITING_LIFE_MS)
+  if WAITS[state] and not WAITS[before] then
+    redis.call('HSET', key, 'state', state, 'waiting_at', now, ...)
+  else
+    redis.call('HSET', key, 'state', state, ...)
+  end
+  redis.call('PEXPIRE', key, life)
   if before and before ~= state then redis.call('ZREM', G .. 'tasks:' .. before, id) end
   redis.call('ZADD', G .. 'tasks:' .. state, now, id)
+end
+
+-- A task enters a state; further fields of its record follow. Does nothing for a message without an id.
+local function enter(id, state, now, ...)
+  if id ~= '' then write(id, state, now, WAITING_LIFE_MS, ...) end
 end
 
 -- The same for a task of which there is a record already.
@@ -52,8 +60,7 @@ end
 -- A task ends for good; its record is kept for `life` ms more. Returns what its name is counted under; nil without one.
 local function finish(id, state, now, life, ...)
   if id == '' then return end
-  enter(id, state, now, 'finished_at', now, ...)
-  redis.call('PEXPIRE', G .. 'task:' .. id, life)
+  write(id, state, now, life, 'finished_at', now, ...)
   local name = redis.call('HGET', G .. 'task:' .. id, 'name')
   if not name then return end
   name = label(name)
