@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -20,11 +21,11 @@ from gridq.broker.control import Control
 from gridq.broker.fleet import Fleet
 from gridq.broker.router import Router, parents_priority
 from gridq.config import Settings
-from gridq.errors import InstallError
+from gridq.errors import ConfigError, InstallError
 from gridq.logs.hooks import connect_logs
 from gridq.queues import CPU, EXCHANGE
 from gridq.task import GpuTask
-from gridq.urls import default_backend
+from gridq.urls import default_backend, with_certificates, with_password
 from gridq.worker.life import connect_signals
 from gridq.worker.steps import CONSUMER_STEPS, WORKER_STEPS
 
@@ -37,6 +38,9 @@ REQUIRED = {
     # A lost connection does not end a task; a lost lease does.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
 }
+
+#: The settings of Celery that say where a Redis is.
+URLS = ("broker_url", "broker_read_url", "broker_write_url", "result_backend")
 
 #: What most apps want; an app's own settings win.
 DEFAULTS = {
@@ -75,6 +79,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     settings = settings or config.load()
     _check_unused(app)
     _check_names()
+    _check_variables(settings)
     app.gridq_settings = settings
     app.amqp_cls = AMQP
     app.control_cls = Control if app.control_cls == Celery.control_cls else app.control_cls
@@ -116,6 +121,21 @@ def _check_names() -> None:
         raise InstallError(f"this Celery does not know the settings {sorted(unknown)}", hint="pip install -U celery")
 
 
+def _check_variables(settings: Settings) -> None:
+    """Celery takes its own variables as they are, whatever is set: a URL there would stay without the password.
+
+    Looked at here, since Celery logs what goes wrong while an app is configured, and goes on.
+    """
+    password = settings.broker_password()
+    for variable in (f"CELERY_{name.upper()}" for name in URLS):
+        url = os.environ.get(variable, "")
+        if password is not None and with_password(url, password) != url:
+            raise ConfigError(
+                f"expected {variable} to be unset where broker_password_file is set, since it goes before all settings",
+                hint=f"set GRIDQ_{variable.removeprefix('CELERY_')} in its place",
+            )
+
+
 def _on_configured(app: Celery, settings: Settings) -> Callable[..., None]:
     def configured(**_: Any) -> None:
         _configure(app, settings)
@@ -129,14 +149,32 @@ def _configure(app: Celery, settings: Settings) -> None:
     conf.update(REQUIRED)
     if not conf.value_set_for("task_publish_retry_policy"):
         conf.task_publish_retry_policy = _publish_policy()
+    _set_urls(conf, settings)
+    _set_transport_options(conf, settings)
+    fleet = Fleet(lambda: open_client(app), max_age=settings.snapshot_age)
+    conf.task_routes = (Router(settings, fleet, lambda: parents_priority(app)), *_routes(conf.task_routes))
+
+
+def _set_urls(conf: Any, settings: Settings) -> None:
+    """Where the broker and the results are, under what the app says; with the password where they have none."""
     broker = settings.broker_url or find_address(settings.runtime_dir)
     if broker and not conf.broker_url:
         conf.broker_url = broker
     if conf.broker_url and not conf.result_backend:
-        conf.result_backend = settings.result_backend or default_backend(conf.broker_url)
-    _set_transport_options(conf, settings)
-    fleet = Fleet(lambda: open_client(app), max_age=settings.snapshot_age)
-    conf.task_routes = (Router(settings, fleet, lambda: parents_priority(app)), *_routes(conf.task_routes))
+        own = settings.result_backend
+        conf.result_backend = with_certificates(own) if own else default_backend(conf.broker_url)
+    password = settings.broker_password()
+    if password is None:
+        return
+    for name in URLS:
+        url = getattr(conf, name)
+        if url and (completed := _completed(url, password)) != url:
+            conf[name] = completed
+
+
+def _completed(url: Any, password: str) -> Any:
+    """The URL, or the list of them that Celery takes as well, with the password."""
+    return with_password(url, password) if isinstance(url, str) else [with_password(one, password) for one in url]
 
 
 def _set_transport_options(conf: Any, settings: Settings) -> None:

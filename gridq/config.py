@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from gridq.credentials import read_password
 from gridq.errors import ConfigError
 from gridq.knobs import KNOBS, Described, described, written
 from gridq.units import MIB, format_bytes
@@ -55,6 +56,7 @@ class Settings:
 
     broker_url: str | None = None
     result_backend: str | None = None
+    broker_password_file: Path | None = None
     sentinel_master: str | None = None
     tasks: tuple[str, ...] = ()
     node: str = field(default_factory=socket.gethostname)
@@ -87,6 +89,14 @@ class Settings:
     def backend_url(self) -> str | None:
         """Where results go: `result_backend`, else the broker's server, next database; None without a broker."""
         return self.result_backend or (default_backend(self.broker_url) if self.broker_url else None)
+
+    def broker_password(self) -> str | None:
+        """What `broker_password_file` holds now; None where none is set.
+
+        Raises:
+            ConfigError: when it cannot be read, or others may read it.
+        """
+        return None if self.broker_password_file is None else read_password(self.broker_password_file)
 
     def describe(self) -> list[Described]:
         """Every setting with its value, where that came from, and what may be said; passwords are masked."""
@@ -277,3 +287,7 @@ def _cross_check(settings: Settings, found: _Found) -> None:
             got = " and ".join(f"{name} {settings.shown(name)}" for name in names)
             where = ", ".join(dict.fromkeys(found.sources.get(name, "default") for name in names))
             found.problem(f"{where}: expected {want}, got {got}", hint)
+    try:
+        settings.broker_password()
+    except ConfigError as error:
+        found.problem(f"{found.sources['broker_password_file']}: {error.message}", error.hint)

@@ -1,14 +1,17 @@
-"""URLs of brokers and result backends: their check, the default backend, and how to show one without its password."""
+"""URLs of brokers and result backends: their check, the default backend, their password and how to show one without."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from gridq.errors import ConfigError
 
 SCHEMES = ("redis", "rediss", "sentinel")
 
 _URL = re.compile(r"(redis|rediss|sentinel)://([^/?]+)(?:/(\d*))?(\?.*)?", re.DOTALL)
+#: The scheme, the user with or without a password, the host and all that follows.
+_PARTS = re.compile(r"((?:redis|rediss|sentinel)://)(?:([^/?]*)@)?([^@]*)", re.DOTALL)
 _PASSWORDS = re.compile(r"(://[^:@/;]*:)(?:(?!://).)*@", re.DOTALL)
 _QUERY_PASSWORDS = re.compile(r"([?&]\w*(?:password|passwd|secret|token)=)[^&;]*", re.IGNORECASE)
 
@@ -37,6 +40,20 @@ def is_sentinel(url: str) -> bool:
     return url.startswith("sentinel://")
 
 
+def with_password(url: str, password: str) -> str:
+    """The URL, or several joined by `;`, with the password where it is a Redis' or a sentinel's and has none."""
+    return ";".join(_with_password(part, password) for part in url.split(";"))
+
+
+def _with_password(part: str, password: str) -> str:
+    match = _PARTS.fullmatch(part)
+    if match is None or _QUERY_PASSWORDS.search(part):
+        return part
+    scheme, user, rest = match[1], match[2] or "", match[3]
+    name, _, own = user.partition(":")
+    return part if own else f"{scheme}{name}:{quote(password, safe='')}@{rest}"
+
+
 def default_backend(url: str) -> str:
     """Where results go when nothing is said: the broker's server, the next database.
 
@@ -56,10 +73,17 @@ def _in_next_database(part: str) -> str:
     scheme, host, database, query = _split(part)
     # A Redis has 16 databases unless told otherwise, so after the last comes the one before it.
     number = 14 if database == 15 else database + 1
-    if scheme == "rediss" and "ssl_cert_reqs=" not in query:
-        # Celery's broker takes a TLS URL that does not say it; its result backend refuses such a URL.
-        query = f"{query}&ssl_cert_reqs=required" if query else "?ssl_cert_reqs=required"
-    return f"{scheme}://{host}/{number}{query}"
+    return with_certificates(f"{scheme}://{host}/{number}{query}")
+
+
+def with_certificates(url: str) -> str:
+    """The URL of a result backend; one with TLS says that certificates are checked, where it says nothing of them.
+
+    Celery's broker takes a TLS URL that does not say it; its result backend refuses such a URL.
+    """
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
 
 
 def _split(part: str) -> tuple[str, str, int, str]:

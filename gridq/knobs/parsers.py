@@ -93,11 +93,15 @@ def node(value: object) -> str:
     return value
 
 
-def path(value: object) -> Path:
-    """A directory's path, made absolute."""
-    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-        raise ValueError(f"expected the path of a directory, got {value!r}")
-    try:
-        return Path(value).expanduser().absolute()
-    except RuntimeError as error:
-        raise ValueError(f"expected the path of a directory, got {value!r}: {error}") from None
+def path(of: str) -> Callable[[object], Path]:
+    """The path of `a file` or `a directory`, made absolute."""
+
+    def parse(value: object) -> Path:
+        if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+            raise ValueError(f"expected the path of {of}, got {value!r}")
+        try:
+            return Path(value).expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError(f"expected the path of {of}, got {value!r}: {error}") from None
+
+    return parse

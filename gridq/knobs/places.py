@@ -21,6 +21,13 @@ PLACES: dict[str, Knob] = {
         "the broker's server, next database",
         "Where results go. A database of its own, so that results can be flushed without losing a task.",
     ),
+    "broker_password_file": Knob(
+        path("a file"),
+        "",
+        "the path of a file with the password alone, read by its owner or group only",
+        "none",
+        "The password for those of the two URLs above that have none, so that it need not stand among settings.",
+    ),
     "sentinel_master": Knob(
         word, "", "a word", "none", "What the sentinels call the primary; needed with sentinel:// and only there."
     ),
@@ -38,14 +45,14 @@ PLACES: dict[str, Knob] = {
         "Where GPUs are looked for. `auto` is NVML where a driver answers, else no GPU.",
     ),
     "runtime_dir": Knob(
-        path,
+        path("a directory"),
         "",
         "the path of a directory of yours, mode 0700",
         "$XDG_RUNTIME_DIR/gridq, else /tmp/gridq-UID",
         "The local broker's address and data. They hold its password, so no other user may enter.",
     ),
     "lock_dir": Knob(
-        path,
+        path("a directory"),
         "",
         "the path of a directory that all users of the machine share",
         "/tmp/gridq-locks",

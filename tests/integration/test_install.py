@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from gridq.application import DEFAULTS, REQUIRED
 from gridq.broker.connection import AMQP, Connection
 from gridq.broker.router import Router
 from gridq.config import Settings
-from gridq.errors import InstallError, NeedError
+from gridq.errors import ConfigError, InstallError, NeedError
 from gridq.needs import Needs
 
 SETTINGS = Settings(broker_url="redis://127.0.0.1:1/4")
@@ -46,6 +47,23 @@ def test_what_the_app_says_wins() -> None:
 
 def test_what_gridqs_promises_stand_on_is_set_whatever_the_app_says() -> None:
     assert installed(worker_prefetch_multiplier=8).conf.worker_prefetch_multiplier == 1
+
+
+def test_an_apps_own_urls_get_the_password_in_the_file_where_they_have_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "password"
+    file.touch(mode=0o600)
+    file.write_text("se/same")
+    settings = Settings(broker_url="redis://ada@127.0.0.1:1/4", broker_password_file=file)
+    assert installed(settings).conf.broker_url == "redis://ada:se%2Fsame@127.0.0.1:1/4"
+    assert installed(settings).conf.result_backend == "redis://ada:se%2Fsame@127.0.0.1:1/5"
+    conf = installed(settings, broker=["redis://bob@h/0", "redis://bob:own@h/0"], backend="db+sqlite://").conf
+    assert conf.broker_write_url == ["redis://bob:se%2Fsame@h/0", "redis://bob:own@h/0"]
+    assert conf.result_backend == "db+sqlite://"
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://carl@h/0")
+    with pytest.raises(ConfigError, match="CELERY_BROKER_URL to be unset"):
+        installed(settings)
 
 
 def test_an_app_may_be_configured_before_or_after() -> None:

@@ -230,7 +230,9 @@ def test_the_packaged_example_sets_nothing_until_it_is_uncommented() -> None:
     assert yaml.safe_load(text) is None
     uncommented = re.sub(r"^#(?=\w+:)", "", text, flags=re.MULTILINE)
     assert list(yaml.safe_load(uncommented)) == list(KNOBS)
-    settings = load(write(uncommented, "all.yaml"), environ={})
+    password = write("sesame", "password")
+    password.chmod(0o600)
+    settings = load(write(uncommented.replace("/etc/gridq/broker-password", str(password)), "all.yaml"), environ={})
     for field in fields(Settings):
         if isinstance(field.default, float):
             assert getattr(settings, field.name) == field.default, field.name
@@ -250,6 +252,21 @@ def test_the_table_in_the_documentation_says_what_the_code_says() -> None:
     assert rows == [
         f"| `{name}` | {knob.range} | {knob.default} | {knob.unit} | {knob.reason} |" for name, knob in KNOBS.items()
     ]
+
+
+def test_the_password_of_the_broker_comes_from_a_file_that_is_checked_at_once() -> None:
+    file = write("sesame\n", "password")
+    file.chmod(0o600)
+    settings = load(environ={"GRIDQ_BROKER_PASSWORD_FILE": "password"})
+    assert settings.broker_password() == "sesame"
+    assert settings.broker_password_file == file.absolute()
+    assert "sesame" not in f"{settings!r}{settings.describe()}"
+    file.chmod(0o644)
+    error = refusal("broker_password_file: password\n")
+    assert error.message.startswith("gridq.yaml:1: expected ") and "mode 0644" in error.message
+    assert (error.hint or "").startswith("chmod 600")
+    missing = refusal(environ={"GRIDQ_BROKER_PASSWORD_FILE": "nowhere"}).message
+    assert missing.startswith("GRIDQ_BROKER_PASSWORD_FILE: ") and "nowhere: expected a readable file" in missing
 
 
 def test_a_private_directory_is_made_for_its_owner_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files of names and passwords: one user a line, and for nobody else's eyes."""
+"""Files of passwords, one of a kind or one user a line: for nobody else’s eyes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gridq.credentials import read_credentials
+from gridq.credentials import read_credentials, read_password
 from gridq.errors import ConfigError
 
 
@@ -42,3 +42,27 @@ def test_a_group_may_read_it_as_kubernetes_and_systemd_want(tmp_path: Path) -> N
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a readable file of credentials"):
         read_credentials(tmp_path / "nowhere")
+
+
+def test_a_file_of_one_password_has_it_on_one_line(tmp_path: Path) -> None:
+    assert read_password(write(tmp_path / "password", "p@ss/w:rd ;1\n")) == "p@ss/w:rd ;1"
+    assert read_password(write(tmp_path / "password", "sesame", 0o440)) == "sesame"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "sesame\nsesame\n", " sesame\n", "ses\x00ame\n", "ses\x1bame"])
+def test_a_file_with_anything_else_is_refused_and_not_quoted(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="expected a password on one line") as refused:
+        read_password(write(tmp_path / "password", text))
+    assert "ame" not in str(refused.value)
+
+
+def test_a_password_that_is_no_text_is_refused_and_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "password").write_bytes(b"\xffsesame")
+    with pytest.raises(ConfigError, match="expected a readable file of a password") as refused:
+        read_password(tmp_path / "password")
+    assert "sesame" not in f"{refused.value!r}{refused.value.__cause__!r}"
+
+
+def test_a_password_that_others_may_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mode 0644"):
+        read_password(write(tmp_path / "password", "sesame\n", 0o644))

@@ -8,10 +8,11 @@ from dataclasses import asdict
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu.utils.url import parse_url
 
 from gridq.config import load
 from gridq.errors import ConfigError
-from gridq.urls import default_backend, mask
+from gridq.urls import default_backend, mask, with_certificates, with_password
 
 SECRET = "s3cret-and-long"
 
@@ -74,3 +75,35 @@ def test_a_result_backend_of_ones_own_is_taken_as_it_is() -> None:
     environ = {"GRIDQ_BROKER_URL": "redis://one/0", "GRIDQ_RESULT_BACKEND": "redis://two/0"}
     assert load(environ=environ).backend_url == "redis://two/0"
     assert load(environ={}).backend_url is None
+
+
+@pytest.mark.parametrize(
+    ("url", "completed"),
+    [
+        ("redis://host", "redis://:p%2F%40s@host"),
+        ("redis://ada@host:6379/0", "redis://ada:p%2F%40s@host:6379/0"),
+        ("redis://ada:@[::1]:6379/0", "redis://ada:p%2F%40s@[::1]:6379/0"),
+        ("redis://ada:own@host/0", "redis://ada:own@host/0"),
+        ("redis://:own@host/0", "redis://:own@host/0"),
+        ("redis://host/0?password=own", "redis://host/0?password=own"),
+        ("rediss://w@h/0?ssl_ca_certs=/a/ca.crt", "rediss://w:p%2F%40s@h/0?ssl_ca_certs=/a/ca.crt"),
+        ("sentinel://w@a:1/0;sentinel://b:2/0", "sentinel://w:p%2F%40s@a:1/0;sentinel://:p%2F%40s@b:2/0"),
+        ("amqp://guest@host//", "amqp://guest@host//"),
+        ("db+sqlite:///results.db", "db+sqlite:///results.db"),
+    ],
+)
+def test_a_password_goes_into_every_url_of_a_redis_that_has_none(url: str, completed: str) -> None:
+    assert with_password(url, "p/@s") == completed
+
+
+@given(st.text(st.characters(exclude_categories=["C"]), min_size=1))
+def test_whatever_a_password_is_made_of_it_is_read_back_as_it_was(password: str) -> None:
+    parts = parse_url(with_password("redis://ada@host:6379/0", password))
+    assert (parts["userid"], parts["password"], parts["hostname"]) == ("ada", password, "host")
+
+
+def test_a_result_backend_with_tls_says_that_certificates_are_checked() -> None:
+    assert with_certificates("rediss://h/1") == "rediss://h/1?ssl_cert_reqs=required"
+    assert with_certificates("rediss://h/1?ssl_ca_certs=/c") == "rediss://h/1?ssl_ca_certs=/c&ssl_cert_reqs=required"
+    for url in ("rediss://h/1?ssl_cert_reqs=none", "redis://h/1", "db+sqlite:///x"):
+        assert with_certificates(url) == url
