@@ -31,6 +31,7 @@ COMMANDS = {
     "flower": ("flower", "Flower, Celery's web page, with a page of GPUs."),
     "exporter": ("exporter", "Show Prometheus the fleet, on port 9470."),
     "metrics": ("metrics", "Print what Prometheus would be shown now."),
+    "acl": ("acl", "Print what producers, workers, monitors and operators may do in Redis."),
     "config": ("config", "Show the settings and where they came from, or check a file."),
 }
 
