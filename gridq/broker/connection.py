@@ -19,7 +19,7 @@ from gridq.broker.holder import Holder
 from gridq.broker.transport import SentinelTransport, Transport
 from gridq.errors import BrokerAwayError, BrokerError
 from gridq.logs.mask import Mask
-from gridq.store.client import Client, ServerError
+from gridq.store.client import Client, ServerError, StrangerError
 from gridq.urls import mask
 
 _TRANSPORTS = {"redis": Transport, "rediss": Transport, "sentinel": SentinelTransport}
@@ -101,6 +101,8 @@ def open_client(app: Any) -> Client:
         prefix = channel.global_keyprefix
     except (ServerError, OSError, KombuError, *connection.connection_errors) as error:
         hint = "is it running? GRIDQ_BROKER_URL or broker_url in gridq.yaml says where it is; `gridq up` starts one"
+        if isinstance(error, StrangerError):
+            hint = "are user and password right? broker_url names the user, and broker_password_file the file"
         raise BrokerAwayError(f"expected a broker at {where}, got: {error}", hint=hint) from error
     finally:
         connection.release()

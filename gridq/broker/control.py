@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery.app.control import Control as StockControl
+from kombu.exceptions import OperationalError
 
 from gridq.broker.connection import open_client
 from gridq.broker.context import context_of
 from gridq.broker.posting import suffixes
 from gridq.store import cancels, telling
 from gridq.store.cancels import Cancelled
-from gridq.store.client import Client
+from gridq.store.client import Client, RefusedError, forbid
 
 #: What a task's caller reads in TaskRevokedError.
 REASON = "revoked"
@@ -32,13 +33,18 @@ class Control(StockControl):
 
         Raises:
             BrokerError: when the broker cannot be reached.
+            ForbiddenError: when its ACL does not let this user cancel tasks.
         """
         if destination is None:
             ids = [task_id] if isinstance(task_id, str) else list(task_id)
             if self._store is None:
                 self._store = open_client(self.app)
             cancel(self.app, self._store, ids, terminate=terminate)
-        return super().revoke(task_id, destination=destination, terminate=terminate, signal=signal, **kwargs)
+        try:
+            return super().revoke(task_id, destination=destination, terminate=terminate, signal=signal, **kwargs)
+        except (RefusedError, OperationalError) as error:
+            forbid(error)
+            raise
 
     def end_running(self, ids: list[str]) -> None:
         """Let the workers that run these tasks end them; whoever does not run them does nothing."""

@@ -93,21 +93,25 @@ class Session:
         from kombu.exceptions import OperationalError
 
         from gridq.broker.connection import open_client
-        from gridq.store.client import RefusedError, ServerError
+        from gridq.store.client import ForbiddenError, RefusedError, ServerError, forbid
 
         url = self.needed_broker()
         client = None
         try:
             client = open_client(self.app)
             yield client
+        except ForbiddenError:
+            raise
         except RefusedError as error:
+            forbid(error)
             raise GridqError(
                 f"expected the broker to do what it was asked, it answered: {error}",
-                hint="may this user do it (ACL)? is the server full, or older than the fleet needs? gridq doctor tells",
+                hint="is the server full, or older than the fleet needs? gridq doctor tells",
             ) from error
         except (ServerError, OperationalError) as error:
             from gridq.config import mask
 
+            forbid(error)
             raise BrokerError(
                 f"expected a broker at {mask(url)}, got: {error}",
                 hint="is it running? GRIDQ_BROKER_URL or broker_url in gridq.yaml says where it is",

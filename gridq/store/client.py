@@ -11,15 +11,28 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
 from redis.exceptions import NoScriptError as NoScriptError
-from redis.exceptions import ReadOnlyError, ResponseError
 from redis.retry import Retry
+
+from gridq.errors import GridqError
 
 #: What a lost or refusing server raises.
 ServerError = redis.RedisError
 
+#: What a server raises that does not know the user, or not with this password.
+StrangerError = AuthenticationError
+
 #: What a server answers that is there, but does not do what it was asked: a forbidden command, an error of a script.
 RefusedError = ResponseError
+
+#: What the server says where a script was not allowed a command or a key: Redis 7.0, and newer ones and Valkey.
+_REFUSED_IN_SCRIPT = ("The user executing the script can't", "ACL failure in script")
+
+
+class ForbiddenError(GridqError, ResponseError):
+    """The broker's ACL does not let this user do it."""
+
 
 #: redis-py's own tries would add up with kombu's, and keep a caller waiting for minutes.
 NO_RETRY = Retry(NoBackoff(), 0)
@@ -42,6 +55,20 @@ def script_sha(name: str) -> str:
     return hashlib.sha1(script_text(name).encode(), usedforsecurity=False).hexdigest()
 
 
+def forbid(error: Exception) -> None:
+    """Raise ForbiddenError in the place of an error that comes of a missing right; else do nothing."""
+    told = str(error)
+    if (
+        isinstance(error, NoPermissionError)
+        or isinstance(error.__cause__, NoPermissionError)
+        or any(words in told for words in _REFUSED_IN_SCRIPT)
+    ):
+        raise ForbiddenError(
+            f"expected the broker to let this user do what was asked, it answered: {told}",
+            hint="its role has not the right; `gridq acl` and docs/security.md say what each role may do",
+        ) from error
+
+
 class Client:
     """Redis over a connection pool, every key behind a prefix.
 
@@ -58,7 +85,7 @@ class Client:
     def run(self, script: str, *arguments: str | bytes | int | float) -> Any:
         """Run the named script with the key prefix as its first argument; loads it where the server forgot it."""
         arguments = (self.prefix, *arguments)
-        with self._leaving_replicas():
+        with self._understanding():
             try:
                 return self.redis.execute_command("EVALSHA", script_sha(script), 0, *arguments)
             except NoScriptError:
@@ -75,7 +102,7 @@ class Client:
                 first, second = pipe.execute(raise_on_error=False)
             if not isinstance(first, NoScriptError):
                 break
-        with self._leaving_replicas():
+        with self._understanding():
             for reply in (first, second):
                 if isinstance(reply, Exception):
                     raise reply
@@ -83,19 +110,19 @@ class Client:
 
     def command(self, name: str, key: str, *arguments: str | bytes | int | float) -> Any:
         """One command on one key; the reply as redis-py gives it."""
-        with self._leaving_replicas():
+        with self._understanding():
             return self.redis.execute_command(name, self.prefix + key, *arguments)
 
     def commands(self, calls: Sequence[tuple[str | int | float, ...]]) -> list[Any]:
         """Several commands in one round trip, each `(name, key, *arguments)`; no transaction."""
-        with self._leaving_replicas(), self.redis.pipeline(transaction=False) as pipe:
+        with self._understanding(), self.redis.pipeline(transaction=False) as pipe:
             for name, key, *arguments in calls:
                 pipe.execute_command(name, f"{self.prefix}{key}", *arguments)
             return pipe.execute()
 
     @contextmanager
-    def _leaving_replicas(self) -> Iterator[None]:
-        """Where a server says that it is a replica now: connect anew at the next try.
+    def _understanding(self) -> Iterator[None]:
+        """What is forbidden is told in words; where a server says that it is a replica now, the next try connects anew.
 
         A master that is demoted keeps its connections. The address may long lead to its successor, but whoever stays
         connected would be refused for ever.
@@ -107,6 +134,7 @@ class Client:
             if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
                 # Others that use the pool now find out by themselves: a connection must not be closed under them.
                 self.pool.disconnect(inuse_connections=False)
+            forbid(error)
             raise
 
     def now(self) -> float:

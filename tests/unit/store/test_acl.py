@@ -45,7 +45,7 @@ def test_a_producer_has_nothing_to_do_with_claims_leases_output_or_the_ends_of_t
     for key in set(KEYS) - allowed - {"gridq:counters:tasks"}:
         assert commands("producer", key, writing=False) | commands("producer", key, writing=True) == set(), key
     for queue in ("gpu", "cpu@node1", "gpu.8g\x06\x163"):
-        assert commands("producer", queue, writing=True) == {"lpush"}
+        assert commands("producer", queue, writing=True) == {"lpush", "llen"}
         assert commands("producer", queue, writing=False) == set()
 
 
