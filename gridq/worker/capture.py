@@ -13,13 +13,13 @@ import io
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import IO, Any
 
 from celery import current_app
 
 from gridq.logs.line import Masked
 from gridq.logs.mask import Mask
+from gridq.worker.pad import Pad
 
 logger = logging.getLogger(__name__)
 
@@ -35,15 +35,15 @@ class Capture:
     """What one child's tasks print, one task after the other.
 
     Args:
-        folder: in which the files are made.
+        pad: into which they print.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, pad: Pad) -> None:
+        self._pad = pad
         self._saved = {number: os.dup(number) for number in _DESCRIPTORS}
         self._streams: list[IO[str]] = []
         self._before: tuple[Any, Any] = (None, None)
-        self._path = folder
+        self._name = ""
         self._file: int | None = None
         self._libc = _Libc()
         self._keep_handlers()
@@ -53,9 +53,8 @@ class Capture:
 
     def begin(self, name: str) -> None:
         """A task begins: from now on all goes into the file of that name."""
-        self._path = self._folder / name
         try:
-            self._file = self._open()
+            self._file, self._name = self._pad.begin(name), name
         except OSError as error:
             # No room, no descriptors: the task shall run all the same.
             logger.warning("what the task prints is not kept: %s", error)
@@ -79,10 +78,7 @@ class Capture:
         for number, saved in self._saved.items():
             os.dup2(saved, number)
         with contextlib.suppress(OSError):
-            empty = os.fstat(self._file).st_size == 0
-            os.close(self._file)
-            if empty:
-                self._path.unlink(missing_ok=True)
+            self._pad.end(self._file, self._name)
         self._file = None
 
     def write(self, line: str) -> None:
@@ -90,15 +86,6 @@ class Capture:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 os.write(self._file, line.encode("utf-8", "backslashreplace"))
-
-    def _open(self) -> int:
-        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND
-        try:
-            return os.open(self._path, flags, 0o600)
-        except FileNotFoundError:
-            # Somebody has tidied the folder away, in which nothing had happened for weeks.
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._path, flags, 0o600)
 
     def _keep_handlers(self) -> None:
         """What logs to the worker's stdout or stderr goes on to do so while these lead elsewhere."""

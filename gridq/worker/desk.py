@@ -1,4 +1,4 @@
-"""Where a worker and the processes of its tasks leave word for each other: two folders, a file for each task in each.
+"""Where a worker and the processes of its tasks leave word for each other: three folders.
 
 A file's name is its claim and its task, so that what a worker that was killed has left can still be told apart.
 """
@@ -22,10 +22,12 @@ class Desk:
     """The folders of one worker.
 
     Attributes:
-        printed: what tasks print.
-        reported: how far they are.
+        pads: what tasks print while they run, a file for each child, see worker/pad.py.
+        printed: what tasks have printed, a file for each.
+        reported: how far they are, a file for each.
     """
 
+    pads: Path
     printed: Path
     reported: Path
 
@@ -40,12 +42,12 @@ class Desk:
         own = runtime_dir / "output" / worker.replace("/", "_")
         for folder in (own.parent, own):
             private_dir(folder)
-        return cls(private_dir(own / "printed"), private_dir(own / "reported"))
+        return cls(*(private_dir(own / name) for name in ("pads", "printed", "reported")))
 
     def remove(self) -> None:
         """Remove the folders, if nothing is left in them."""
         with contextlib.suppress(OSError):
-            for folder in (self.printed, self.reported, self.printed.parent):
+            for folder in (self.pads, self.printed, self.reported, self.printed.parent):
                 folder.rmdir()
 
 

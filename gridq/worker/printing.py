@@ -12,6 +12,7 @@ from gridq.config import Settings
 from gridq.reporter import Reporter
 from gridq.worker.capture import Capture
 from gridq.worker.desk import Desk, file_name
+from gridq.worker.pad import Pad
 
 
 def follow(desk: Desk, settings: Settings) -> None:
@@ -23,7 +24,7 @@ def follow(desk: Desk, settings: Settings) -> None:
     def child_begins(**_: Any) -> None:
         # The pool that runs tasks in the worker itself sends this signal too.
         if os.getpid() != parent and settings.output_limit:
-            captures.append(Capture(desk.printed))
+            captures.append(Capture(Pad(desk.pads, desk.printed)))
 
     def start(task_id: str, task: Any, **_: Any) -> None:
         claim = (task.request.delivery_info or {}).get("claim")

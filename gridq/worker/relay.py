@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from gridq.store.client import Client
 from gridq.store.output import Limits, Part, Source
 from gridq.units import MIB, format_bytes
 from gridq.worker.desk import Desk, parse_name
+from gridq.worker.pad import collect, open_for, owner, pads, remove
 from gridq.worker.tail import Tail
 
 #: What tasks print, line by line, for those who watch the worker's log as they would with stock Celery.
@@ -61,6 +63,8 @@ class Relay:
         self._holder = holder
         self._limits = limits
         self._tasks: dict[str, _Task] = {}
+        #: Where those print that run, by name.
+        self._pads: dict[str, Path] = {}
 
     @property
     def has_news(self) -> bool:
@@ -75,7 +79,8 @@ class Relay:
             self._forget(name)
         # In this order: a task whose file is there has begun, so that it runs or has ended; and what it printed before
         # its end is in its file when its end is known.
-        names = {*_names(self._desk.printed), *_names(self._desk.reported)}
+        self._look_at_pads()
+        names = {*self._pads, *_names(self._desk.printed), *_names(self._desk.reported)}
         held = set(self._holder.running)
         # The numbers at the end of claims grow, and so do their lengths: of two attempts the first comes first.
         for name in sorted(names - self._tasks.keys(), key=lambda name: (len(parse_name(name)[0]), name)):
@@ -97,15 +102,33 @@ class Relay:
         """Remove all files: the worker ends."""
         for name in list(self._tasks):
             self._forget(name)
+        for pad in list(pads(self._desk.pads)):
+            remove(pad)
         self._desk.remove()
+
+    def _look_at_pads(self) -> None:
+        self._pads = {}
+        for pad in list(pads(self._desk.pads)):
+            collect(pad, self._desk.printed)
+            name = owner(pad)
+            if name is not None:
+                self._pads[name] = pad
+
+    def _open(self, name: str) -> Tail | None:
+        """What the task prints or has printed; None if that is nothing."""
+        file: int | None = None
+        try:
+            file = os.open(self._desk.printed / name, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if name in self._pads:
+                file = open_for(name, self._pads[name])
+        return None if file is None else Tail(file, min(_MOST, max(1, self._limits.task)))
 
     def _read(self, name: str, task: _Task, runs: bool) -> None:
         with contextlib.suppress(FileNotFoundError):
             task.reported = (self._desk.reported / name).read_bytes().partition(b"\n")[0]
         if task.tail is None:
-            # A child removes its file at once if nothing was printed.
-            with contextlib.suppress(FileNotFoundError):
-                task.tail = Tail(self._desk.printed / name, min(_MOST, max(1, self._limits.task)))
+            task.tail = self._open(name)
         # What a task has left behind may go on to print after its end.
         if task.tail is not None:
             ends = not runs and not task.tail.is_written
@@ -156,6 +179,7 @@ class Relay:
         task = self._tasks.pop(name)
         if task.tail is not None:
             task.tail.close()
+        (self._desk.printed / name).unlink(missing_ok=True)
         (self._desk.reported / name).unlink(missing_ok=True)
 
 

@@ -8,7 +8,6 @@ import fcntl
 import os
 import signal
 from collections import deque
-from pathlib import Path
 
 from gridq.store.output import Part
 
@@ -19,20 +18,16 @@ _READ_ENOUGH, _TOO_MUCH = 1024 * 1024, 16 * 1024 * 1024
 
 
 class Tail:
-    """What one file holds, in parts, from its beginning to its end.
+    """What one file holds, in parts, from its beginning to its end. The file may be renamed meanwhile.
 
     Args:
-        path: the file; it may be gone already.
+        file: a descriptor that reads it; it belongs to the tail from now on.
         most: bytes that wait here to be taken at most; of more, the latest are kept.
-
-    Raises:
-        OSError: when there is no such file.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
-        self._path = path
+    def __init__(self, file: int, most: int) -> None:
         self._most = most
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._file = file
         self._at = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._gap = 0
@@ -88,12 +83,11 @@ class Tail:
         return False
 
     def close(self) -> None:
-        """Remove the file."""
-        # Emptied first: a child that was forked meanwhile holds it open.
+        """All has been read: give the disk back its room, also where a process that was forked meanwhile holds the file
+        open."""
         with contextlib.suppress(OSError):
-            os.truncate(self._path, 0)
+            self._truncate()
         os.close(self._file)
-        self._path.unlink(missing_ok=True)
 
     def _take(self, text: str, fresh: list[Part]) -> None:
         """Append a part, if there is one, and drop the oldest of those for which there is no room."""
@@ -116,6 +110,10 @@ class Tail:
         if unread and self._at < _TOO_MUCH:
             return
         with contextlib.suppress(OSError):
-            os.truncate(self._path, 0)
+            self._truncate()
             self._at = 0
             self._gap += max(0, unread)
+
+    def _truncate(self) -> None:
+        # By name it might be another file meanwhile; and this descriptor is none to write with, see is_written.
+        os.truncate(f"/proc/self/fd/{self._file}", 0)

@@ -185,7 +185,7 @@ def test_a_worker_that_was_killed_leaves_its_last_words_to_the_next(cpu: Fleet, 
     eventually(lambda: text(cpu, handle.id) == "hello\n", "it prints")
     node = cpu.node(WORKER)
     os.kill(node.container.popen.pid, signal.SIGSTOP)
-    (file,) = (cpu.runtime_dir / "output" / WORKER / "printed").iterdir()
+    (file,) = (path for path in (cpu.runtime_dir / "output" / WORKER / "pads").iterdir() if not path.suffix)
     with file.open("a") as words:
         words.write("said while its worker slept\n")
     node.container.kill_all()
