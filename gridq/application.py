@@ -19,6 +19,7 @@ from gridq.broker.address import find_address
 from gridq.broker.connection import AMQP, open_client
 from gridq.broker.control import Control
 from gridq.broker.fleet import Fleet
+from gridq.broker.results import BACKENDS
 from gridq.broker.router import Router, parents_priority
 from gridq.config import Settings
 from gridq.errors import ConfigError, InstallError
@@ -147,6 +148,7 @@ def _configure(app: Celery, settings: Settings) -> None:
     conf = app.conf
     conf.update({name: value for name, value in DEFAULTS.items() if not conf.value_set_for(name)})
     conf.update(REQUIRED)
+    app.loader.override_backends = BACKENDS | dict(app.loader.override_backends)
     if not conf.value_set_for("task_publish_retry_policy"):
         conf.task_publish_retry_policy = _publish_policy()
     _set_urls(conf, settings)

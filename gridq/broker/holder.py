@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from gridq.broker.acks import Acks
 from gridq.store import claims, dead, leases
 from gridq.store.claims import Identity, Offer, Outcome
 from gridq.store.client import Client, ServerError
@@ -75,6 +76,10 @@ class Consuming(Protocol):
         """Whether it found nothing and waits to be woken."""
         ...
 
+    def look_next(self) -> bool:
+        """Look for a task at once; returns whether that will be, and take the acks along."""
+        ...
+
 
 class Holder:
     """What one worker process holds.
@@ -94,6 +99,7 @@ class Holder:
         keeping: Keeping,
     ) -> None:
         self.worker = worker
+        self.acks = Acks(worker, keeping.records_ttl)
         self.held: dict[str, Held] = {}
         #: Tasks that were acknowledged as they began (acks_late=False): nothing is claimed any more, but they run here.
         self.early: dict[str, Held] = {}
@@ -115,7 +121,6 @@ class Holder:
         self._process = secrets.token_hex(8) + "-"
         self._serial = itertools.count(1)
         self._outcomes: dict[str, Outcome] = {}
-        self._unsent: dict[str, Outcome] = {}
         self._dropped: set[str] = set()
         self._channel: Consuming | None = None
 
@@ -125,16 +130,16 @@ class Holder:
         A claim whose answer was lost with the last connection goes back to its queue.
         """
         self._channel = channel
+        self.acks.start_again()
         self.settle(channel.store)
         self.reassert(channel.store)
-        back = claims.take_back(channel.store, self.worker, self._process, [*self.held, *self._unsent])
+        back = claims.take_back(channel.store, self.worker, self._process, [*self.held, *self.acks.claims])
         if back:
             logger.warning("%s put back %d task(s) that it had claimed but never got", self.worker, back)
 
     def settle(self, client: Client) -> None:
         """Tell Redis what could not be told before: which tasks ended, and which go back."""
-        for claim in list(self._unsent):
-            self._send_ack(claim)
+        self._send_acks()
         dropped = list(self._dropped)
         if dropped:
             claims.release(client, self.worker, dropped)
@@ -194,9 +199,10 @@ class Holder:
     def ack(self, claim: str) -> None:
         """The task has ended: let go of it for good. While Redis is away the ack waits for the next connection."""
         outcome = self._outcomes.get(claim, Outcome())
-        self._unsent[claim] = replace(outcome, measured=self.measured(claim))
+        self.acks.add(claim, replace(outcome, measured=self.measured(claim)))
         self._forget(claim)
-        self._send_ack(claim)
+        if self._channel is None or not self._channel.look_next():
+            self._send_acks()
 
     def release(self, claim: str) -> None:
         """Put a task back in front of its queue."""
@@ -256,16 +262,8 @@ class Holder:
         self._outcomes.pop(claim, None)
         self.excused.pop(claim, None)
 
-    def _send_ack(self, claim: str) -> None:
-        channel, outcome = self._channel, self._unsent.get(claim)
-        if channel is None or outcome is None:
-            return
-        wake = channel.identity.consumer if channel.is_napping and channel.identity else ""
-        try:
-            ours = claims.ack(channel.store, self.worker, claim, outcome, life=self._keeping.records_ttl, wake=wake)
-        except (ServerError, OSError) as error:
-            logger.warning("the end of claim %s is told to Redis once it answers: %s", claim, error)
-            return
-        self._unsent.pop(claim, None)
-        if not ours:
-            logger.warning("claim %s had been taken from %s before its task ended", claim, self.worker)
+    def _send_acks(self) -> None:
+        channel = self._channel
+        if channel is not None:
+            wake = channel.identity.consumer if channel.is_napping and channel.identity else ""
+            self.acks.send(channel.store, wake)

@@ -2,15 +2,15 @@
 
 A worker's task channel alternates between a look (claim.lua, answered at once) and a nap (BLPOP on its own wake list,
 one second at most, or until the next delayed message is due). All other channels (replies, remote control, consumers
-of other programs) stay as kombu made them. Every task message that is published goes through put.lua.
+of other programs) stay as kombu made them.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from queue import Empty
+from threading import get_ident
 from time import monotonic
 from typing import Any
 
@@ -21,81 +21,40 @@ from kombu.utils.json import loads
 from gridq.broker.claimed import Claimed
 from gridq.broker.holder import Held, Holder
 from gridq.broker.listening import Listening
-from gridq.broker.posting import PUT, is_task, posting_of, seconds_until
+from gridq.broker.posting import PUT, seconds_until
+from gridq.broker.publishing import OPTIONS, Publishing
 from gridq.broker.qos import ClaimQoS
 from gridq.logs.facts import ATTEMPT
 from gridq.queues import vram_ceiling
 from gridq.store import claims
 from gridq.store.claims import Identity, Offer
-from gridq.store.client import NO_RETRY, Client, NoScriptError, ServerError
+from gridq.store.client import NoScriptError, ServerError
 
 logger = get_logger(__name__)
-
-#: What broker_transport_options can say beside what kombu knows.
-OPTIONS = ("confirm", "confirm_timeout")
 
 #: What a task channel asked Redis last: for a task, or to be woken.
 _LOOK, _NAP = "look", "nap"
 
 
-class Claiming(Listening):
+class Claiming(Publishing, Listening):
     """The part of a channel that claims; mixed into kombu's Redis and Sentinel channels."""
 
     holder: Holder | None = None
     identity: Identity | None = None
-    #: Transport options of ours, see the settings of these names.
-    confirm = "none"
-    confirm_timeout = 1.0
     _claim = ""
     _nap = 0.0
     _asked: str | None = None
     _script_unknown = False
-    _commands: tuple[Any, Any, Client] | None = None
-
-    @property
-    def store(self) -> Client:
-        """Commands on this channel's pool, one client for the pool's whole life."""
-        return self._clients()[1]
-
-    def _clients(self) -> tuple[Any, Client]:
-        pool = self.pool
-        if self._commands is None or self._commands[0] is not pool:
-            client = self._create_client()
-            self._commands = (pool, client, Client(pool, self.global_keyprefix))
-        return self._commands[1:]
-
-    @contextmanager
-    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        # kombu builds a new redis.Redis for every command, a fifth of the time of a publish.
-        yield client or self._clients()[0]
-
-    # -- publishing
-
-    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        if not is_task(message):
-            super()._put(queue, message, **kwargs)
-            return
-        suffix = self._q_for_pri("", self._get_message_priority(message))
-        posting = posting_of(queue, suffix, message)
-        batch = kwargs.get("_publish_batch")
-        if batch is not None:
-            batch.add("eval", *claims.put_command(posting, self.global_keyprefix))
-        elif self.confirm == "none":
-            claims.put(self.store, posting)
-        else:
-            claims.put_confirmed(self.store, posting, self.confirm, self.confirm_timeout)
-
-    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
-        parameters: dict[str, Any] = super()._connparams(asynchronous)
-        return parameters | {"retry": NO_RETRY}
-
-    # -- claiming
+    #: Claims whose acks went along with the look that is under way, in the order of the answers.
+    _carried: Sequence[str] = ()
+    _thread = 0
 
     def hold_for(self, holder: Holder) -> None:
         """Look for tasks for this worker from now on."""
         # One identity per channel, not per process: a dead channel's connection may still eat its wake tokens.
         self.identity = Identity(holder.worker, f"{holder.worker}:{secrets.token_hex(4)}")
         self.holder = holder
+        self._thread = get_ident()
         self._qos = ClaimQoS(self, self.qos.prefetch_count, holder)
         holder.attach(self)
 
@@ -103,6 +62,14 @@ class Claiming(Listening):
     def is_napping(self) -> bool:
         """Whether the channel found nothing and waits to be woken."""
         return self._asked == _NAP and bool(self._in_poll)
+
+    def look_next(self) -> bool:
+        """Look for a task at the loop's next turn, which takes the acks along; returns whether that will be."""
+        if self._in_poll or not self.active_queues or get_ident() != self._thread:
+            return False
+        # What ended has made room: a nap that has not begun is left out.
+        self._nap = 0.0
+        return bool(self.qos.can_consume())
 
     @property
     def suffixes(self) -> list[str]:
@@ -117,6 +84,8 @@ class Claiming(Listening):
         if not queues:
             return
         offer = None if self._nap else self._offer(self.holder, queues)
+        if offer is None:
+            self.holder.settle(self.store)
         connection = self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         assert self.identity is not None
@@ -127,9 +96,11 @@ class Claiming(Listening):
             return
         self._asked = _LOOK
         self._claim = self.holder.next_claim()
-        command = claims.claim_command(self.identity, self._claim, offer, self.suffixes, self.global_keyprefix)
-        connection.send_command(*(claims.without_sha(command) if self._script_unknown else command))
-        return
+        look = claims.claim_command(self.identity, self._claim, offer, self.suffixes, self.global_keyprefix)
+        acks = self.holder.acks.carry(self.global_keyprefix)
+        self._carried = list(acks)
+        commands = [*acks.values(), claims.without_sha(look) if self._script_unknown else look]
+        connection.send_packed_command(connection.pack_commands(commands))
 
     def _offer(self, holder: Holder, queues: list[str]) -> Offer | None:
         """What the worker can take now. While its gate is shut, what was placed on it goes to others."""
@@ -158,6 +129,7 @@ class Claiming(Listening):
         connection = self.client.connection
         napping, self._nap = self._asked == _NAP, 0.0
         try:
+            self._read_acks()
             reply = self.client.parse_response(connection, "BLPOP" if napping else "EVALSHA", **options)
         except NoScriptError:
             self._script_unknown = True
@@ -185,6 +157,21 @@ class Claiming(Listening):
             if due_ms >= 0:
                 self._nap = min(self._nap, max(0.001, due_ms / 1000))
         return None
+
+    def _read_acks(self) -> None:
+        """The answers to what went along with the look; what a server without the script did not take goes again."""
+        assert self.holder is not None
+        carried, self._carried = self._carried, ()
+        refused = False
+        for claim in carried:
+            ours: bool | None = None
+            try:
+                ours = bool(self.client.parse_response(self.client.connection, "EVALSHA"))
+            except self.ResponseError:
+                refused = True
+            self.holder.acks.answered(claim, ours)
+        if refused:
+            self.holder.settle(self.store)
 
     def _hand_out(self, claimed: Claimed) -> None:
         holder, claim = self.holder, self._claim
@@ -251,6 +238,7 @@ class Claiming(Listening):
                     self.holder.release(self._claim)
             elif self._in_poll:
                 self.client.connection.disconnect()
+            self.holder.settle(self.store)
             claims.retire(self.store, self.identity, self.suffixes)
         except (ServerError, OSError, *self.connection_errors) as error:
             logger.debug("could not say goodbye to Redis, which finds out by itself: %s", error)

@@ -177,8 +177,17 @@ def ack(client: Client, worker: str, claim: str, outcome: Outcome, *, life: floa
     Returns:
         Whether the claim was still this worker's.
     """
+    return bool(client.run("ack", *_ack_arguments(worker, claim, outcome, life, wake)))
+
+
+def ack_command(worker: str, claim: str, outcome: Outcome, *, life: float, prefix: str) -> tuple[str | int, ...]:
+    """What `ack` does as an EVALSHA command, for a server that knows the script."""
+    return ("EVALSHA", script_sha("ack"), 0, prefix, *_ack_arguments(worker, claim, outcome, life, ""))
+
+
+def _ack_arguments(worker: str, claim: str, outcome: Outcome, life: float, wake: str) -> list[str | int]:
     measured = [text for pair in outcome.measured.items() for text in pair]
-    return bool(client.run("ack", worker, claim, outcome.state, outcome.reason, int(life * 1000), wake, *measured))
+    return [worker, claim, outcome.state, outcome.reason, int(life * 1000), wake, *measured]
 
 
 def release(client: Client, worker: str, claims: Iterable[str]) -> int:

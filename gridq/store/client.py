@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -38,15 +39,21 @@ class ForbiddenError(GridqError, ResponseError):
 NO_RETRY = Retry(NoBackoff(), 0)
 
 
-#: What every script begins with: each may use those before it.
+#: What scripts begin with: each of these stands behind those before it. Redis runs all of a script's text at each call,
+#: so a script has no more in front of it than it says it needs.
 _PRELUDE = ("shared", "records", "flow", "losses")
+_BEHIND = re.compile(r"^-- Stands (?:alone|behind (\w+)\.lua)\.$", re.MULTILINE)
 
 
 @cache
 def script_text(name: str) -> str:
     """The Lua source of a script, the functions that it shares with others before it."""
     folder = files("gridq.store") / "scripts"
-    return "".join((folder / f"{part}.lua").read_text() for part in (*_PRELUDE, name))
+    text = (folder / f"{name}.lua").read_text()
+    said = _BEHIND.search(text)
+    assert said is not None, f"{name}.lua does not say behind what it stands"
+    before = _PRELUDE[: _PRELUDE.index(said[1]) + 1] if said[1] else ()
+    return "".join((folder / f"{part}.lua").read_text() for part in before) + text
 
 
 @cache

@@ -1,6 +1,7 @@
 -- Let go of a claim for good and write down how the task ended. Returns 1, or 0 if the claim was no longer ours.
 -- 2 worker, 3 claim id, 4 state, 5 reason ('': none), 6 life of the record in ms, 7 consumer to wake ('': none),
 -- 8… further fields of the record
+-- Stands behind records.lua.
 local held = redis.call('HGET', G .. 'claims:' .. ARGV[2], ARGV[3])
 if not held then return 0 end
 redis.call('HDEL', G .. 'claims:' .. ARGV[2], ARGV[3])

@@ -1,5 +1,6 @@
 -- A claimed message that no worker can run goes to the dead letters.
 -- 2 worker, 3 claim id, 4 reason. Returns 1, or 0 if the claim was no longer ours.
+-- Stands behind losses.lua.
 local held = redis.call('HGET', G .. 'claims:' .. ARGV[2], ARGV[3])
 if not held then return 0 end
 redis.call('HDEL', G .. 'claims:' .. ARGV[2], ARGV[3])

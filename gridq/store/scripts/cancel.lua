@@ -3,6 +3,7 @@
 -- 5… the suffixes, then task ids
 -- Returns for each id: the state that it was in ('unknown': no record), '1' if it is cancelled by this, its worker,
 -- its message.
+-- Stands behind records.lua.
 local life, first, found = tonumber(ARGV[2]), 5 + tonumber(ARGV[4]), {}
 
 local function remove_delayed(id, delayed)

@@ -6,6 +6,7 @@
 -- Returns {home queue, message, number of constrained queues, how often the task was requeued, its suffix, how often it
 -- was claimed},
 -- or {false, ms until the next delayed message or -1, the same number}.
+-- Stands behind flow.lua.
 even_if_full()
 local worker, consumer, claim, own = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local rank, slots, free = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])

@@ -26,11 +26,6 @@ local function spread(consumer, facts)
   end
 end
 
-local function wake(consumer)
-  redis.call('LPUSH', G .. 'wake:' .. consumer, 1)
-  redis.call('PEXPIRE', G .. 'wake:' .. consumer, WAKE_LIFE_MS)
-end
-
 -- The lightest ready consumer of the queue that has the bytes free, and its facts; only those of a rank below `below`
 -- (nil: any). Forgets those that are gone, or look into other queues by now.
 local function find_ready(queue, bytes, below)

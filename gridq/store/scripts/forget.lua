@@ -1,5 +1,6 @@
 -- A worker stopped: it gives its lease back, unless its name has a new holder. What it still held goes back, uncounted.
 -- 2 worker, 3 token, 4… priority suffixes. Returns 1 if the lease was this holder's.
+-- Stands behind losses.lua.
 local worker, suffixes = ARGV[2], {}
 local holder = redis.call('HGET', G .. 'holders', worker)
 if not holder or split(holder, 1)[1] ~= ARGV[3] then return 0 end

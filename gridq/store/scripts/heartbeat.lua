@@ -3,6 +3,7 @@
 -- 9… their names, then key and facts of each of its GPUs
 -- Returns {1, epoch, what drain_left says, 1 if one of the lists has a message that needs no more than the free bytes};
 -- or {0, epoch} if the lease is no longer this holder's, when nothing is written.
+-- Stands behind losses.lua.
 even_if_full()
 local worker, now = ARGV[2], now_ms()
 local free, first = tonumber(ARGV[7]), 9 + tonumber(ARGV[8])

@@ -58,10 +58,6 @@ local function take_all(worker, cause, reason, counter, limit, suffixes)
   return back, dead
 end
 
-local function lease_ends(worker)
-  return tonumber(redis.call('ZSCORE', G .. 'leases', worker) or 0)
-end
-
 -- Milliseconds until what still runs on a drained worker is ended; -1 if it may go on, -2 if the worker is not drained.
 local function drain_left(worker, node, now)
   local left = -2

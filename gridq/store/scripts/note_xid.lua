@@ -1,6 +1,7 @@
 -- Note in the records of tasks that an XID error happened on their GPU while they were there; the last 16 are kept.
 -- 2 number of the XID, 3 its meaning, 4 ms since it happened, 5 the GPU's uuid, 6 worker, 7… task ids
 -- Returns how many of the tasks have a record.
+-- Stands behind shared.lua.
 local noted, at = 0, now_ms() - tonumber(ARGV[4])
 for i = 7, #ARGV do
   local key = G .. 'task:' .. ARGV[i]

@@ -3,6 +3,7 @@
 -- 2 task id, 3 claim under which it was printed, 4 worker, 5 text ('': none), 6 bytes left out before it, 7 attempt ('':
 -- look it up), 8 bytes kept of a task, 9 bytes kept of all, 10 '1' if this attempt prints no more
 -- Returns the attempt, or 0 if the task has no record (any more): then nothing is kept.
+-- Stands behind shared.lua.
 local id, LOOK_AT, SWEPT = ARGV[2], 64, 2
 -- What a part takes beside its text, roughly: many small parts must not take more than few large ones.
 local OVERHEAD = 64

@@ -1,5 +1,6 @@
 -- A claimed message that is not due yet (a stock producer's eta) waits in Redis instead of in a worker.
 -- 2 worker, 3 claim id, 4 delay in ms. Returns 1, or 0 if the claim was no longer ours.
+-- Stands behind flow.lua.
 local key = G .. 'claims:' .. ARGV[2]
 local held = redis.call('HGET', key, ARGV[3])
 if not held then return 0 end

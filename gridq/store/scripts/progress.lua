@@ -1,6 +1,7 @@
 -- Note in a task's record how far it is by its own account.
 -- 2 task id, 3 claim under which it runs, 4 done, 5 of how much ('': unknown), 6 a few words of the task's
 -- Returns 1, or 0 if the record speaks of another claim or of none by now.
+-- Stands behind shared.lua.
 local key = G .. 'task:' .. ARGV[2]
 local facts = redis.call('HMGET', key, 'claim', 'state', 'attempts', 'progress')
 -- The claim stays in the record after the end, and so does how far the task got; not when the task goes back to a queue.

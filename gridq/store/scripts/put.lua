@@ -2,6 +2,7 @@
 -- 2 message, 3 shared queue, 4 priority suffix, 5 bytes needed, 6 candidates (newline-separated worker names),
 -- 7 delay in ms (0: none), 8 delivery id, 9 '1' if workers must be told of the queue, 10 task id,
 -- 11 microseconds that the router took ('': it did not decide), 12… fields of the task's record
+-- Stands behind flow.lua.
 local raw, queue, suffix, bytes, id = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[10]
 local now = now_ms()
 

@@ -2,6 +2,7 @@
 -- 2 number of priority suffixes, 3… the suffixes, then the queues' names
 -- Returns for each queue: its messages of all priorities, and the age in ms of the one that has waited longest among the
 -- heads of its lists; -1 where no head has a record.
+-- Stands behind shared.lua.
 local first, now, found = 3 + tonumber(ARGV[2]), now_ms(), {}
 
 local function age_of(raw)

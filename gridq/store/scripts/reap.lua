@@ -1,5 +1,6 @@
 -- Take back what workers held whose lease has ended. Cheap when there is none.
 -- 2 limit of losses, 3 lease in ms, 4… priority suffixes. Returns worker, tasks back, tasks buried, for each worker.
+-- Stands behind losses.lua.
 even_if_full()
 local AT_ONCE, GAP_MS = 8, 5000
 local now, reaped, suffixes = now_ms(), {}, {}

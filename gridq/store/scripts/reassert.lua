@@ -1,6 +1,7 @@
 -- A worker with a new connection says what it holds: a server that lost its memory, or its last second, is told again.
 -- 2 worker, 3 token of its lease, then per claim: claim id, queue, suffix, task id, message
 -- Returns the claims that are no longer this worker's.
+-- Stands behind records.lua.
 local REASSERTED_MS = 60000
 local worker, gone, now = ARGV[2], {}, now_ms()
 local holder = redis.call('HGET', G .. 'holders', worker)

@@ -3,6 +3,7 @@
 -- 7 node, 8… priority suffixes
 -- Returns {epoch, tasks back, tasks buried, what drain_left says},
 -- or {false, node's lock, ms until the living holder's lease ends}.
+-- Stands behind losses.lua.
 even_if_full()
 local worker, now = ARGV[2], now_ms()
 local holder = redis.call('HGET', G .. 'holders', worker)

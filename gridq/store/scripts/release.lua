@@ -1,6 +1,7 @@
 -- Put claims back in front of their shared queues, no loss counted.
 -- 2 worker, then 3 'only' and 4… claim ids; or 3 'lost', 4 what the claim ids of one process begin with, 5… its claims that
 -- are not lost. Returns how many went back.
+-- Stands behind losses.lua.
 local key, named, back, lost = G .. 'claims:' .. ARGV[2], {}, 0, ARGV[3] == 'lost'
 for i = lost and 5 or 4, #ARGV do named[ARGV[i]] = true end
 for _, claim in ipairs(redis.call('HKEYS', key)) do

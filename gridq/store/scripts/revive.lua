@@ -1,5 +1,6 @@
 -- Take dead letters off the list, and put them back into their queues or forget them.
 -- 2 'retry' or 'drop', 3… task ids. Returns how many there were.
+-- Stands behind flow.lua.
 local found = 0
 for i = 3, #ARGV do
   local id, held = ARGV[i], redis.call('HGET', G .. 'dead:messages', ARGV[i])

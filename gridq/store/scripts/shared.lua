@@ -18,6 +18,15 @@ local function even_if_full()
   redis.call('DEL', G .. 'nothing')
 end
 
+local function wake(consumer)
+  redis.call('LPUSH', G .. 'wake:' .. consumer, 1)
+  redis.call('PEXPIRE', G .. 'wake:' .. consumer, WAKE_LIFE_MS)
+end
+
+local function lease_ends(worker)
+  return tonumber(redis.call('ZSCORE', G .. 'leases', worker) or 0)
+end
+
 -- The first n fields of a newline-separated text, and the rest.
 local function split(text, n)
   local parts, from = {}, 1

@@ -1,6 +1,7 @@
 -- Keep the memory of ended tasks bounded: forget those that ended too long ago, and the oldest beyond the limit.
 -- 2 life of a record in ms, 3 how many ended tasks of each state are kept, 4 how many to forget at most
 -- Returns how many were forgotten; as many as argument 4 says means that there may be more.
+-- Stands behind records.lua.
 even_if_full()
 local now, limit, most, gone = now_ms(), tonumber(ARGV[3]), tonumber(ARGV[4]), 0
 for _, state in ipairs({'done', 'failed', 'cancelled', 'dropped'}) do

@@ -41,6 +41,10 @@ class Channel:
 
     def __init__(self) -> None:
         self.store = Store()
+        self.looks = False
+
+    def look_next(self) -> bool:
+        return self.looks
 
 
 def make_holder() -> Holder:
@@ -209,3 +213,36 @@ def test_a_server_that_forgot_is_asked_anew_which_queues_there_are(holder: Holde
     assert holder.learn_queues(1) and holder.constrained == {"gpu:h100"}
     holder.reassert(channel.store)
     assert holder.learn_queues(1), "as many as before need not be the same ones"
+
+
+def test_an_ack_goes_along_with_a_look_that_follows_at_once(holder: Holder, channel: Channel) -> None:
+    channel.looks = True
+    holder.held["c1"] = Held("t1", 0)
+    holder.ack("c1")
+    assert channel.store.calls == [] and list(holder.acks.carry("")) == ["c1"]
+    assert holder.acks.carry("") == {}, "it is on its way"
+    holder.settle(channel.store)
+    assert channel.store.calls == []
+    holder.acks.answered("c1", True)
+    assert holder.acks.claims == []
+
+
+def test_an_ack_that_was_lost_with_its_look_is_sent_on_the_next_connection(holder: Holder, channel: Channel) -> None:
+    channel.looks = True
+    holder.held["c1"] = Held("t1", 0)
+    holder.ack("c1")
+    holder.acks.carry("")
+    following = Channel()
+    holder.attach(following)
+    assert [call[2] for call in following.store.calls if call[0] == "ack"] == ["c1"]
+    assert holder.acks.claims == []
+
+
+def test_an_ack_that_a_server_did_not_understand_is_sent_again(holder: Holder, channel: Channel) -> None:
+    channel.looks = True
+    holder.held["c1"] = Held("t1", 0)
+    holder.ack("c1")
+    holder.acks.carry("")
+    holder.acks.answered("c1", None)
+    holder.settle(channel.store)
+    assert [call[0] for call in channel.store.calls] == ["ack"]

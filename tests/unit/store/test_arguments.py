@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from importlib.resources import files
+from pathlib import Path
+
 import pytest
 
 from gridq.store.claims import Identity, Offer, Posting, claim_command, put_command, without_sha
@@ -9,7 +13,9 @@ from gridq.store.client import script_sha, script_text
 from gridq.units import GIB
 
 WHO = Identity("gpu0@node1", "gpu0@node1:c1")
-NAMES = ("put", "claim", "ack", "release", "retire", "postpone", "heartbeat", "living", "forget")
+FOLDER = Path(str(files("gridq.store") / "scripts"))
+PRELUDE = ("shared", "records", "flow", "losses")
+SCRIPTS = sorted({path.stem for path in FOLDER.glob("*.lua")} - set(PRELUDE))
 
 
 def test_a_posting_says_its_delay_in_milliseconds_and_its_candidates_in_lines() -> None:
@@ -42,8 +48,20 @@ def test_a_server_that_lost_its_scripts_is_sent_the_script_and_the_same_argument
     assert without_sha(command) == ("EVAL", script_text("claim"), *command[2:])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_script_has_the_shared_functions_before_it(name: str) -> None:
-    text = script_text(name)
-    assert text.startswith(script_text("shared")[:200]) and len(text) > len(script_text("shared")) / 2
-    assert len(script_sha(name)) == 40
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_has_before_it_what_it_uses_and_no_more(name: str) -> None:
+    own = (FOLDER / f"{name}.lua").read_text()
+    before = script_text(name).removesuffix(own)
+    used = set(re.findall(r"\w+", re.sub(r"--.*", "", own)))
+    needed = [part for part in PRELUDE if used & functions((FOLDER / f"{part}.lua").read_text())]
+    assert needed == [] or functions((FOLDER / f"{needed[-1]}.lua").read_text()) <= functions(before)
+    last = next((part for part in reversed(PRELUDE) if (FOLDER / f"{part}.lua").read_text() in before), None)
+    assert last == (needed[-1] if needed else None)
+
+
+def functions(text: str) -> set[str]:
+    """The names that a script defines for those behind it."""
+    names = re.findall(r"^local function (\w+)", text, re.MULTILINE)
+    for line in re.findall(r"^local ([\w, ]+) =", text, re.MULTILINE):
+        names += line.split(", ")
+    return set(names)

@@ -1,0 +1,50 @@
+"""A result is stored and announced in one step, and a success stays whatever a second attempt says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from celery import Celery, states
+from celery.backends.redis import RedisBackend as StockBackend
+from celery.result import AsyncResult
+
+import gridq
+from gridq.broker.results import RedisBackend
+from tests.conftest import Database
+
+
+def make_app(database: Database, **conf: Any) -> Celery:
+    app = Celery("results", broker=database.url, backend=database.results)
+    app.conf.update(conf)
+    return gridq.install(app)
+
+
+def test_what_is_stored_is_what_celerys_own_backend_reads(database: Database) -> None:
+    app, stock = make_app(database), Celery("stock", broker=database.url, backend=database.results)
+    assert type(app.backend) is RedisBackend and type(stock.backend) is StockBackend
+    app.backend.store_result("t1", {"answer": 42}, states.SUCCESS)
+    assert AsyncResult("t1", app=stock).get(timeout=10) == {"answer": 42}
+
+
+@pytest.mark.parametrize("conf", [{}, {"result_compression": "gzip"}], ids=["plain", "compressed"])
+def test_a_success_stays_and_a_failure_does_not(database: Database, conf: dict[str, Any]) -> None:
+    backend = make_app(database, **conf).backend
+    backend.store_result("t1", RuntimeError("first"), states.FAILURE)
+    backend.store_result("t1", {"status": "SUCCESS"}, states.SUCCESS)
+    backend.store_result("t1", RuntimeError("too late"), states.FAILURE)
+    assert backend.get_state("t1") == states.SUCCESS and backend.get_result("t1") == {"status": "SUCCESS"}
+    backend.store_result("t2", {"status": "SUCCESS"}, states.STARTED)
+    backend.store_result("t2", 2, states.SUCCESS)
+    assert backend.get_result("t2") == 2
+
+
+def test_results_are_kept_as_long_as_the_app_says(database: Database) -> None:
+    backend = make_app(database, result_expires=100, result_failure_expires=1000).backend
+    backend.store_result("t1", 1, states.SUCCESS)
+    backend.store_result("t2", RuntimeError("no"), states.FAILURE)
+    kept = [backend.client.ttl(backend.get_key_for_task(id)) for id in ("t1", "t2")]
+    assert 90 <= kept[0] <= 100 and 990 <= kept[1] <= 1000
+    forever = make_app(database, result_expires=None).backend
+    forever.store_result("t3", 3, states.SUCCESS)
+    assert forever.client.ttl(forever.get_key_for_task("t3")) == -1
