@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | bench-seen | bench-scrape | chaos | clean
+# make demo | test | lint | deploy-test | bench | bench-seen | bench-scrape | chaos | clean
 # PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint bench bench-seen bench-scrape chaos clean
+.PHONY: demo test lint deploy-test bench bench-seen bench-scrape chaos clean
 .DELETE_ON_ERROR:
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
@@ -23,6 +23,10 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check gridq tests examples benchmarks deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Deployments, on machines, engines and servers of their own; those of the labs in the folder that GRIDQ_LAB names.
+deploy-test: .venv/test.stamp
+	$(BIN)/python -m pytest tests/deploy $(ARGS)
 
 bench: .venv/demo.stamp
 	@exec $(BIN)/python benchmarks/throughput.py $(ARGS)

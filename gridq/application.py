@@ -13,6 +13,7 @@ from typing import Any
 import click
 from celery import Celery
 from celery.app.defaults import NAMESPACES, flatten
+from kombu.utils.url import parse_ssl_cert_reqs
 
 from gridq import config
 from gridq.broker.address import find_address
@@ -26,7 +27,7 @@ from gridq.errors import ConfigError, InstallError
 from gridq.logs.hooks import connect_logs
 from gridq.queues import CPU, EXCHANGE
 from gridq.task import GpuTask
-from gridq.urls import default_backend, with_certificates, with_password
+from gridq.urls import default_backend, with_certificates, with_password, without_tls
 from gridq.worker.life import connect_signals
 from gridq.worker.steps import CONSUMER_STEPS, WORKER_STEPS
 
@@ -153,6 +154,7 @@ def _configure(app: Celery, settings: Settings) -> None:
         conf.task_publish_retry_policy = _publish_policy()
     _set_urls(conf, settings)
     _set_transport_options(conf, settings)
+    _set_tls_of_sentinels(conf)
     fleet = Fleet(lambda: open_client(app), max_age=settings.snapshot_age)
     conf.task_routes = (Router(settings, fleet, lambda: parents_priority(app)), *_routes(conf.task_routes))
 
@@ -193,6 +195,24 @@ def _set_transport_options(conf: Any, settings: Settings) -> None:
     }
     conf.broker_transport_options = shared | broker | dict(conf.broker_transport_options or {})
     conf.result_backend_transport_options = shared | dict(conf.result_backend_transport_options or {})
+
+
+def _set_tls_of_sentinels(conf: Any) -> None:
+    """What sentinels' URLs say of TLS, for the servers that they name and for the sentinels themselves."""
+    for url, tls, options in (
+        ("broker_url", "broker_use_ssl", "broker_transport_options"),
+        ("result_backend", "redis_backend_use_ssl", "result_backend_transport_options"),
+    ):
+        address = getattr(conf, url)
+        bare, words = without_tls(address) if isinstance(address, str) else (address, {})
+        if words:
+            wanted: dict[str, Any] = {"ssl_cert_reqs": "required"} | words
+            if "ssl_check_hostname" in wanted:
+                wanted["ssl_check_hostname"] = wanted["ssl_check_hostname"].lower() in ("true", "1", "yes")
+            conf[url] = bare
+            conf[options] = {"sentinel_kwargs": {"ssl": True} | wanted} | dict(conf[options])
+            # A number, since settings are sent as JSON where somebody inspects a worker.
+            conf[tls] = conf[tls] or wanted | {"ssl_cert_reqs": int(parse_ssl_cert_reqs(wanted["ssl_cert_reqs"]))}
 
 
 def _publish_policy() -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from gridq.errors import ConfigError
 
@@ -52,6 +52,25 @@ def _with_password(part: str, password: str) -> str:
     scheme, user, rest = match[1], match[2] or "", match[3]
     name, _, own = user.partition(":")
     return part if own else f"{scheme}{name}:{quote(password, safe='')}@{rest}"
+
+
+def without_tls(url: str) -> tuple[str, dict[str, str]]:
+    """The URL of sentinels without the words `ssl_…` of its query, and these words, of all of them together.
+
+    Of any other URL nothing is taken: kombu and Celery read them there, and of a sentinel's they would not tell the
+    connections to the sentinels themselves.
+    """
+    words: dict[str, str] = {}
+    if not is_sentinel(url):
+        return url, words
+    parts = []
+    for part in url.split(";"):
+        address, _, query = part.partition("?")
+        pairs = parse_qsl(query, keep_blank_values=True)
+        words |= {name: value for name, value in pairs if name.startswith("ssl_")}
+        rest = urlencode([pair for pair in pairs if not pair[0].startswith("ssl_")])
+        parts.append(f"{address}?{rest}" if rest else address)
+    return ";".join(parts), words
 
 
 def default_backend(url: str) -> str:

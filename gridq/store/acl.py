@@ -185,7 +185,7 @@ def _working(at: Scope) -> list[Grant]:
         _both("lpush rpush rpop lindex lrem llen exists", *at.lists),
         # kombu looks there for what its own consumers did not acknowledge, though no task is held in that way.
         _both("set get del evalsha eval zrange zrem", *at.kombu("unacked*")),
-        _both("del exists", *at.kombu("*.celery.pidbox*", "celeryev.*")),
+        _both("llen del exists", *at.kombu("*.celery.pidbox*", "celeryev.*")),
         Grant("psubscribe punsubscribe", channels=at.channels("celery.pidbox", "celeryev/worker.*")),
         Grant("publish", channels=at.channels("celeryev/*")),
     ]
@@ -205,7 +205,7 @@ def _operating(at: Scope) -> list[Grant]:
     return [
         Grant(f"{_READING} {_WRITING}", reads=touched, writes=touched),
         _both("lpush lrem llen", *at.lists),
-        _both("del exists", *at.kombu("celeryev.*")),
+        _both("llen del exists", *at.kombu("celeryev.*")),
         Grant("psubscribe punsubscribe", channels=at.channels("celeryev/*")),
     ]
 

@@ -36,10 +36,12 @@ class Lab:
     Args:
         folder: for their data, certificates and output.
         waits: replicas that must have a write before the primary takes the next one, `min-replicas-to-write`.
+        access_list: the users.acl of the servers.
     """
 
-    def __init__(self, folder: Path, waits: int = 0) -> None:
+    def __init__(self, folder: Path, waits: int = 0, access_list: str = ACCESS_LIST) -> None:
         self.folder = folder
+        self.access_list = access_list
         self.waits = waits
         self.servers: dict[int, Process] = {}
         self.sentinels: dict[int, Process] = {}
@@ -178,7 +180,7 @@ class Lab:
     def _server(self, name: str, primary: int | None) -> int:
         folder, port = self.folder / name, free_port(HOST)
         folder.mkdir()
-        (folder / "users.acl").write_text(ACCESS_LIST)
+        (folder / "users.acl").write_text(self.access_list)
         lines = [
             f"aclfile {folder}/users.acl",
             "appendonly yes",

@@ -124,10 +124,11 @@ def test_a_worker_works_and_is_refused_nothing(fleet: Fleet, signal_file: Path) 
         app.tasks["shop.broken"].delay().get(timeout=DEADLINE)
     assert set(app.control.inspect(timeout=5, limit=2).ping()) == {GPU0, CPU0}
 
-    fleet.start_worker(f"cpu1@{NODE}", "cpu", "-c", "1")
-    fleet.nodes[-1].container.may_end = True
-    fleet.nodes[-1].container.kill("SIGTERM")
-    assert fleet.nodes[-1].container.wait() == 0
+    # One more, with all that Celery's workers have to say to each other: it greets the others, and is heard by them.
+    another = fleet.run("another", "-m", "celery", "-A", "shop", "worker", "-Q", "cpu", "-c", "1", "-l", "INFO")
+    eventually(lambda: f"cpu2@{NODE} ready" in another.logs() or another.status == "exited", "another worker is ready")
+    another.kill("SIGTERM")
+    assert another.wait() == 0 and "mingle: sync with 2 nodes" in another.logs(), another.logs()
     assert fleet.database.refused("worker") == []
     assert "NOPERM" not in fleet.last_words()
 

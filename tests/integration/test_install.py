@@ -66,6 +66,21 @@ def test_an_apps_own_urls_get_the_password_in_the_file_where_they_have_none(
         installed(settings)
 
 
+def test_tls_in_the_urls_of_sentinels_is_for_the_servers_and_for_the_sentinels_themselves() -> None:
+    words = "ssl_ca_certs=/a/ca.crt&ssl_check_hostname=false"
+    url = f"sentinel://ada:s@one:1/0?{words};sentinel://ada:s@two:2/0?{words}&x=1"
+    conf = installed(Settings(broker_url=url, sentinel_master="m")).conf
+    assert conf.broker_url == "sentinel://ada:s@one:1/0;sentinel://ada:s@two:2/0?x=1"
+    assert conf.result_backend == "sentinel://ada:s@one:1/1;sentinel://ada:s@two:2/1?x=1"
+    tls = {"ssl_ca_certs": "/a/ca.crt", "ssl_check_hostname": False}
+    assert conf.broker_use_ssl == conf.redis_backend_use_ssl == tls | {"ssl_cert_reqs": 2}
+    for options in (conf.broker_transport_options, conf.result_backend_transport_options):
+        assert options["sentinel_kwargs"] == tls | {"ssl": True, "ssl_cert_reqs": "required"}
+        assert options["master_name"] == "m"
+    plain = installed(Settings(broker_url="sentinel://one:1/0", sentinel_master="m")).conf
+    assert not plain.broker_use_ssl and "sentinel_kwargs" not in plain.broker_transport_options
+
+
 def test_an_app_may_be_configured_before_or_after() -> None:
     before = Celery("own", set_as_current=False, broker="redis://127.0.0.1:2/0")
     assert before.conf.broker_url
