@@ -1,4 +1,4 @@
-# make demo | test | lint | deploy-test | bench | bench-seen | bench-scrape | chaos | clean
+# make demo | test | lint | deploy-test | audit | sbom | bench | bench-seen | bench-scrape | chaos | clean
 # PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint deploy-test bench bench-seen bench-scrape chaos clean
+.PHONY: demo test lint deploy-test audit sbom bench bench-seen bench-scrape chaos clean
 .DELETE_ON_ERROR:
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
@@ -27,6 +27,20 @@ lint: .venv/test.stamp
 # Deployments, on machines, engines and servers of their own; those of the labs in the folder that GRIDQ_LAB names.
 deploy-test: .venv/test.stamp
 	$(BIN)/python -m pytest tests/deploy $(ARGS)
+
+# Known weaknesses of ours and of what we use. The advisories come from the network: without it they are skipped, and said so.
+audit: .venv/dev.stamp
+	$(BIN)/bandit -q -c pyproject.toml -r gridq
+	@if $(BIN)/python -c 'import urllib.request as r; r.urlopen("https://pypi.org/pypi/pip/json", timeout=10)' 2>/dev/null; \
+	    then $(BIN)/pip-audit --local --skip-editable; \
+	    else echo "skipped: pip-audit, since the advisories at https://pypi.org cannot be reached"; fi
+
+# What installing the wheel brings, as CycloneDX: build/gridq.cdx.json.
+sbom: .venv/dev.stamp
+	@rm -rf build/sbom && $(PYTHON) -m venv build/sbom
+	@build/sbom/bin/python -m pip install --quiet --disable-pip-version-check .
+	@build/sbom/bin/python -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o build/gridq.cdx.json build/sbom/bin/python
 
 bench: .venv/demo.stamp
 	@exec $(BIN)/python benchmarks/throughput.py $(ARGS)
@@ -64,3 +78,8 @@ clean:
 	@echo "installing gridq and the tools for its tests into .venv"
 	@$(INSTALL) --editable '.[test]'
 	@touch .venv/demo.stamp $@
+
+.venv/dev.stamp: .venv/test.stamp
+	@echo "installing the tools for audits into .venv"
+	@$(INSTALL) --editable '.[dev]'
+	@touch .venv/demo.stamp .venv/test.stamp $@

@@ -218,7 +218,7 @@ def _set_tls_of_sentinels(conf: Any) -> None:
 def _publish_policy() -> dict[str, float]:
     """While Redis is away a publish is tried again for about 20 s, longer than a failover takes; then the caller gets
     an error. The pauses differ from process to process, so that publishers do not all come back in one moment."""
-    jitter = random.uniform(0.7, 1.3)
+    jitter = random.uniform(0.7, 1.3)  # nosec B311 # pauses, no secrets
     return {"max_retries": 10, "interval_start": 0.1 * jitter, "interval_step": 0.4 * jitter, "interval_max": 4}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gridq.errors import ConfigError
 
 _USERS_HINT = "one line for each user: umask 077; printf 'ada:%s\\n' \"$(openssl rand -hex 16)\" > FILE"
-_PASSWORD_HINT = "the password and nothing else: umask 077; openssl rand -hex 24 > FILE"
+_PASSWORD_HINT = "the password and nothing else: umask 077; openssl rand -hex 24 > FILE"  # nosec B105 # a hint
 
 
 def read_credentials(file: Path) -> list[str]:

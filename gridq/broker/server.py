@@ -82,7 +82,7 @@ class LocalServer:
         self._program = program
         self._deadline = deadline
         self._databases = databases
-        self._password = ""
+        self._password = ""  # nosec B105 # none yet
         self._port = 0
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None

@@ -142,7 +142,7 @@ class WorkerStatus:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
         """The inverse of `to_dict`, as far as the writer's version knew these fields."""
-        unsaid = {"node": plain["name"].partition("@")[2], "token": "", "pid": 0}
+        unsaid = {"node": plain["name"].partition("@")[2], "token": "", "pid": 0}  # nosec B105 # no password
         lists = {
             "gpus": tuple(GpuStatus.from_dict(gpu) for gpu in plain.get("gpus") or ()),
             "running": tuple(plain.get("running") or ()),
