@@ -62,7 +62,7 @@ class Settings:
     node: str = field(default_factory=socket.gethostname)
     gpus: str = "auto"
     runtime_dir: Path = field(default_factory=_runtime_dir)
-    lock_dir: Path = Path("/tmp/gridq-locks")  # nosec B108 # private_dir checks its owner
+    lock_dir: Path = Path("/tmp/gridq-locks")  # nosec B108 # shared by all users, on purpose
     heartbeat: float = 2.0
     lease: float = 10.0
     max_attempts: int = 3

@@ -55,7 +55,7 @@ PLACES: dict[str, Knob] = {
         path("a directory"),
         "",
         "the path of a directory that all users of the machine share",
-        "/tmp/gridq-locks",  # nosec B108 # shared by all users: lock.py checks it
+        "/tmp/gridq-locks",  # nosec B108 # shared by all users, on purpose
         "One lock file per GPU. Who does not see the others' locks takes their GPUs, so it is not under $TMPDIR.",
     ),
 }
