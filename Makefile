@@ -1,4 +1,4 @@
-# make demo | test | lint | deploy-test | audit | sbom | bench | bench-seen | bench-scrape | chaos | clean
+# make demo | test | lint | deploy-test | lock | audit | sbom | bench | bench-seen | bench-scrape | chaos | clean
 # PYTHON=python3.12 picks another Python, ARGS="-k lease" goes to pytest
 
 PYTHON ?= python3
@@ -6,7 +6,7 @@ ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint deploy-test audit sbom bench bench-seen bench-scrape chaos clean
+.PHONY: demo test lint deploy-test lock audit sbom bench bench-seen bench-scrape chaos clean
 .DELETE_ON_ERROR:
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
@@ -59,6 +59,16 @@ bench-scrape: .venv/test.stamp
 # The long form, 12 minutes: ARGS="--only cable --side gridq --seed 7". As root it plays the cut cables as well.
 chaos: .venv/test.stamp
 	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+# What the image and Ansible install, to the byte: pins with hashes for every supported Python and processor.
+LOCK = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--upgrade --custom-compile-command "make lock"
+lock: .venv/python.stamp
+	@$(INSTALL) uv
+	$(LOCK) --extra monitor --output-file deploy/requirements.lock pyproject.toml
+	$(BIN)/python -c 'import tomllib; \
+	    print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	    | $(LOCK) --output-file deploy/build.lock -
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gridq.logs.complaint import readable
+from gridq.units import MIB
 
 #: Seconds before a child that died is started again: doubled from the first to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 #: A child that lived for so many seconds starts again at the first pause.
 LASTING = 60.0
 _LAST_WORDS = 4096
+#: Bytes of output after which its file begins anew, with the one before kept beside it. Room for hours of a worker's
+#: log; without an end it would fill the disk, or the memory that /run is.
+LOG_LIMIT = 8 * MIB
 _PR_SET_CHILD_SUBREAPER = 36
 #: Seconds; what was killed by force is gone in milliseconds unless it is stuck in a driver.
 _REAPING = 2.0
@@ -52,6 +57,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._failures = 0
+        self._shown = 0
 
     @property
     def pid(self) -> int | None:
@@ -122,6 +128,30 @@ class Child:
             while (ended := os.waitid(os.P_PGID, group, flags)) is not None and ended.si_pid != group:
                 os.waitpid(ended.si_pid, 0)
 
+    def trim(self) -> None:
+        """Begin the file of its output anew where it has become long. What it writes in that moment may be lost."""
+        with contextlib.suppress(FileNotFoundError):
+            if self.log.stat().st_size > LOG_LIMIT:
+                # Copied, not renamed: the child goes on writing to the file that it has open.
+                shutil.copy(self.log, self._older)
+                os.truncate(self.log, 0)
+
+    def new_lines(self) -> list[str]:
+        """What it wrote since the last call, in whole lines."""
+        text = b""
+        with contextlib.suppress(FileNotFoundError):
+            if self.log.stat().st_size < self._shown:
+                text, self._shown = _read(self._older, self._shown), 0
+            new = _read(self.log, self._shown)
+            whole, newline, _ = new.rpartition(b"\n")
+            self._shown += len(whole + newline)
+            text += whole + newline
+        return text.decode("utf-8", "replace").splitlines()
+
+    @property
+    def _older(self) -> Path:
+        return self.log.with_suffix(".old.log")
+
     def last_words(self, lines: int = 12) -> str:
         """The end of its output."""
         with contextlib.suppress(OSError), self.log.open("rb") as file:
@@ -129,3 +159,9 @@ class Child:
             text = readable(file.read().decode("utf-8", "replace"))
             return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
         return ""
+
+
+def _read(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read()

@@ -24,6 +24,7 @@ COMMANDS = {
     "logs": ("logs", "What a task prints, while it runs and after."),
     "cancel": ("cancel", "End tasks, whether they wait or run."),
     "history": ("history", "What the fleet did: tasks, throughput, GPUs, over time."),
+    "alive": ("alive", "Do the workers of this node live? For health checks."),
     "doctor": ("doctor", "What is wrong or risky, and what to do about it."),
     "drain": ("drain", "Let workers or nodes finish what they run, and take no more."),
     "undrain": ("undrain", "Let them take tasks again."),

@@ -65,7 +65,6 @@ class Supervisor:
         self._children = [
             Child(command.label, command.arguments, log_dir / f"{command.label}.log", merged) for command in commands
         ]
-        self._shown = {child.label: 0 for child in self._children}
 
     @property
     def pids(self) -> dict[str, int]:
@@ -94,6 +93,7 @@ class Supervisor:
         """Notice who ended, start again whose pause is over; returns who ended since the last call."""
         gone = []
         for child in self._children:
+            child.trim()
             status = child.ended()
             if status is not None:
                 gone.append(Ended(child.label, status, child.last_words(), child.log))
@@ -110,17 +110,7 @@ class Supervisor:
 
     def new_output(self) -> list[tuple[str, str]]:
         """(label, line) for what was written since the last call."""
-        lines = []
-        for child in self._children:
-            try:
-                with child.log.open("rb") as file:
-                    file.seek(self._shown[child.label])
-                    whole, newline, _ = file.read().rpartition(b"\n")
-            except FileNotFoundError:
-                continue
-            self._shown[child.label] += len(whole + newline)
-            lines += [(child.label, line) for line in whole.decode("utf-8", "replace").splitlines()]
-        return lines
+        return [(child.label, line) for child in self._children for line in child.new_lines()]
 
     def drain(self) -> None:
         """Ask every worker to end its tasks, take no new ones, and go; from now on none is started again."""

@@ -89,6 +89,23 @@ def test_pauses_double_up_to_the_longest(tmp_path: Path) -> None:
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
 
 
+def test_output_without_end_takes_a_bounded_room_and_every_line_is_told(
+    started: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(children, "LOG_LIMIT", 2000)
+    supervisor = started("import time\nfor line in range(300): print(line, 'x' * 40, flush=True), time.sleep(0.002)")
+    told: list[str] = []
+
+    def all_told() -> bool:
+        supervisor.tick()
+        told.extend(line for _, line in supervisor.new_output())
+        return len(told) >= 300
+
+    until(all_told)
+    assert [int(line.split()[0]) for line in told] == list(range(300))
+    assert sum(path.stat().st_size for path in (tmp_path / "run" / "log").iterdir()) < 10_000
+
+
 def test_what_cannot_start_is_told_and_not_tried_again(started: Callable[..., Supervisor]) -> None:
     supervisor = started("import sys; sys.exit('error: expected a GPU, got none')")
     gone: list[object] = []
