@@ -46,7 +46,7 @@ def formatter(form: str, facts: Facts, mask: Mask, *, colors: bool) -> logging.F
         colors: whether lines for people are coloured.
     """
     if form == "json":
-        return _formatter(Composing(facts, mask), JSONRenderer())
+        return _Json(Composing(facts, mask))
     return _formatter(Composing(facts, mask), shortened, _console(colors=colors))
 
 
@@ -150,6 +150,25 @@ class _Formatter(ProcessorFormatter):
         except Exception as error:  # noqa: BLE001 (logging would drop the record, and print it as it is, with its secrets)
             values = vars(record) | {"msg": "%r with %r (%r)", "args": (record.msg, record.args, error)}
             return super().format(logging.makeLogRecord(values))
+
+
+class _Json(_Formatter):
+    """As structlog does it; but most records are plain ones, for which it need not make a copy of each."""
+
+    def __init__(self, compose: Composing) -> None:
+        self._compose = compose
+        self._render = JSONRenderer()
+        processors: list[Any] = [compose, self._render]
+        super().__init__(processors=processors)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if type(record.msg) is not str or record.exc_info or record.stack_info:
+            return super().format(record)
+        try:
+            given: Fields = {"event": record.getMessage(), "_record": record, "_from_structlog": False}
+            return str(self._render(None, "", self._compose(None, "", given)))
+        except Exception:  # noqa: BLE001 (as above, which says what cannot be said)
+            return super().format(record)
 
 
 def _shown(value: object) -> str:

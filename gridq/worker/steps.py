@@ -1,5 +1,6 @@
 """The bootsteps that gridq adds to a worker and to its consumer, one per file."""
 
+from gridq.worker.events import Events
 from gridq.worker.farewell import Farewell
 from gridq.worker.heartbeat import Heartbeat
 from gridq.worker.output import Output
@@ -7,4 +8,4 @@ from gridq.worker.reaper import Reaper
 from gridq.worker.triage import Triage
 
 WORKER_STEPS = (Heartbeat, Triage, Reaper, Output)
-CONSUMER_STEPS = (Farewell,)
+CONSUMER_STEPS = (Events, Farewell)
