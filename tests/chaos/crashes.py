@@ -110,7 +110,7 @@ def _both_work(play: Play, thawed: int) -> None:
     end = time.monotonic() + 10 + play.timing.lease
     while time.monotonic() < end:
         sent = play.send("work", 0.3, number=2)
-        time.sleep(1.0)
+        play.await_ended(len(play.sent))
         if any(each.parent == thawed for each in play.executions(sent)):
             return
     play.expect(False, "the worker that was frozen takes no tasks any more")

@@ -42,7 +42,7 @@ def lost_gpu(play: Play) -> None:
 def _sicken(play: Play, make_sick: object) -> None:
     workers = play.stage.ensure(2)
     simulator, uuid = play.stage.simulator(), _uuid(0)
-    tasks = play.send("work", play.timing.pick(3.0, 8.0), number=2)
+    tasks = play.send("work", play.timing.pick(2.0, 8.0), number=2)
     running = play.running(tasks, at_least=2)
     victim = next(each for each in running if each.parent == workers[0].process.pid)
     play.broke({victim.pid})

@@ -10,9 +10,9 @@ from .scenario import scenario
 
 @scenario("task far longer than every timeout", lease=2.0, visibility=1.0, patience=30.0)
 def long_task(play: Play) -> None:
-    """100 s in the long form with a lease of 2 s; a visibility timeout of 1 s for stock Celery."""
+    """100 s in the long form and two leases and a half in the short one; a visibility timeout of 1 s for stock Celery."""
     play.stage.ensure(2)
-    tasks = play.send("work", play.timing.pick(8.0, 100.0))
+    tasks = play.send("work", play.timing.pick(5.0, 100.0))
     play.running(tasks)
     play.await_ended(1, patience=130.0)
 
@@ -21,7 +21,7 @@ def long_task(play: Play) -> None:
 def countdown(play: Play) -> None:
     """Every worker dies, so that whoever keeps waiting tasks in a worker's memory has them no more."""
     play.stage.ensure(2)
-    play.send("work", 0.05, number=play.timing.pick(6, 20), countdown=play.timing.pick(3.0, 6.0))
+    play.send("work", 0.05, number=play.timing.pick(6, 20), countdown=play.timing.pick(2.0, 6.0))
     play.await_ended(0)
     _restart_all(play)
 
@@ -31,7 +31,7 @@ def retry(play: Play) -> None:
     """The same, for tasks that asked for another try."""
     play.stage.ensure(2)
     amount = play.timing.pick(6, 20)
-    play.send("try_again", 0.05, play.timing.pick(3.0, 6.0), number=amount, last=1)
+    play.send("try_again", 0.05, play.timing.pick(2.0, 6.0), number=amount, last=1)
     play.await_ended(amount)
     _restart_all(play)
 

@@ -14,7 +14,7 @@ def restart(play: Play) -> None:
     """The server is stopped in the middle of publishing and running, and comes back with its data."""
     play.stage.ensure(2)
     server = play.stage.server
-    play.running(play.send("work", play.timing.pick(4.0, 8.0)))
+    play.running(play.send("work", play.timing.pick(3.0, 8.0)))
     with play.stream(play.timing.pick(20, 30), 0.02):
         play.await_ended(5)
         for _ in range(play.timing.pick(1, 3)):

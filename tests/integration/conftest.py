@@ -39,7 +39,7 @@ def new_fleet(
 @pytest.fixture(scope="session")
 def _grid(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     # The load of this machine's CPUs is none of the tests' doing, and would decide between GPUs that are equally idle.
-    fleet = new_fleet(GPUS, cpu_weight="0")
+    fleet = new_fleet(GPUS, cpu_weight="0", probe_deadline="2s")
     try:
         fleet.start_gpu_workers(4, "-E")
         fleet.start_worker(f"cpu@{NODE}", "cpu", "-E", "-c", "1", wait=False)

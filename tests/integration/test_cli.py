@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ class Terminal:
         """A gridq command that ends."""
         return self.run("-m", "gridq.cli", *arguments)
 
+    def ask(self, *commands: str) -> list[subprocess.CompletedProcess[str]]:
+        """Several gridq commands side by side, what each of them came to."""
+        with ThreadPoolExecutor() as threads:
+            return list(threads.map(lambda command: self.gridq(*command.split()), commands))
+
     def processes(self) -> dict[int, str]:
         """The pid and command line of everything that lives in this terminal."""
         mark, found = f"TERMINAL_OF_TEST={self.home}".encode(), {}
@@ -123,12 +129,13 @@ def read_until(process: subprocess.Popen[str], word: str) -> str:
     raise AssertionError(f"expected a line with {word!r}, got: {seen}")
 
 
-def until(condition: Callable[[], Any], seconds: float = 15.0) -> None:
-    """Look again until the condition holds."""
+def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """The first true value of the condition, which is asked again and again."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (value := condition()):
         assert time.monotonic() < end, "it did not come to hold in time"
         time.sleep(0.05)
+    return value
 
 
 def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path: Path) -> None:
@@ -138,12 +145,12 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     shown = read_until(up, "ready:")
     assert f"exporter http://127.0.0.1:{port}/metrics" in shown
     assert "healthy" in shown and "unknown" not in shown, "it is ready when the GPUs take work"
-    status = terminal.gridq("status", "--json")
+    status, gpus = terminal.ask("status --json", "gpus --json")
     assert status.returncode == 0, status.stderr
     cluster = json.loads(status.stdout)
     assert cluster["ok"] and len(cluster["workers"]) == 2
     assert "***" in cluster["broker"]["url"]
-    (gpu,) = json.loads(terminal.gridq("gpus", "--json").stdout)
+    (gpu,) = json.loads(gpus.stdout)
     assert (gpu["verdict"], gpu["memory_total"]) == ("healthy", 24 * 2**30)
     secrets = (terminal.runtime_dir / "broker").read_text()
     assert not [line for line in terminal.processes().values() if json.loads(secrets)["url"] in line]
@@ -152,11 +159,9 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
         "-c", SUBMIT.format(call="train.delay(0)", then="; print(sent.get(timeout=20))")
     ).stdout.split()
     assert result == "trained"
-    until(lambda: json.loads(terminal.gridq("explain", task_id, "--json").stdout)["state"] == "done")
-    answer = json.loads(terminal.gridq("explain", task_id, "--json").stdout)
+    answer = until(lambda: (now := _explained(terminal, task_id))["state"] == "done" and now)
     assert answer["worker"] == gpu["worker"]
     assert "came first" in answer["why"]
-    assert terminal.gridq("explain", "nobody").returncode == 1
     _is_shown_to_prometheus(terminal, port)
     with urllib.request.urlopen(f"http://127.0.0.1:{flower}/gpus?json=1", timeout=20) as page:
         assert json.load(page)["gpus"][0]["uuid"] == gpu["uuid"]
@@ -166,11 +171,16 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     assert json.loads(mounted.stdout)[0]["gpus"] == 1, mounted.stderr
 
     last = terminal.run("-c", SUBMIT.format(call="train.delay(2)", then="")).stdout.strip()
-    until(lambda: json.loads(terminal.gridq("explain", last, "--json").stdout)["state"] == "running")
+    until(lambda: _explained(terminal, last)["state"] == "running")
     up.send_signal(signal.SIGTERM)
     assert "waiting for 1 running task" in read_until(up, "stopped")
     assert up.wait(20) == 0
     assert terminal.left() == []
+
+
+def _explained(terminal: Terminal, task_id: str) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(terminal.gridq("explain", task_id, "--json").stdout)
+    return answer
 
 
 def _is_shown_to_prometheus(terminal: Terminal, port: int) -> None:
@@ -178,13 +188,14 @@ def _is_shown_to_prometheus(terminal: Terminal, port: int) -> None:
     ended = 'gridq_tasks_completed_total{outcome="done",task="mytasks.train"} 1.0'
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
         assert ended in answer.read().decode()
-    printed = terminal.gridq("metrics")
+    printed, listed, second, unknown = terminal.ask(
+        "metrics", "metrics --json", f"exporter --port {port}", "explain nobody"
+    )
     assert printed.returncode == 0 and ended in printed.stdout
-    families = {family["name"]: family for family in json.loads(terminal.gridq("metrics", "--json").stdout)}
+    families = {family["name"]: family for family in json.loads(listed.stdout)}
     (sample,) = families["gridq_claims_total"]["samples"]
     assert sample == {"name": "gridq_claims_total", "labels": {}, "value": 1}
-    second = terminal.gridq("exporter", "--port", str(port))
-    assert second.returncode == 1
+    assert (second.returncode, unknown.returncode) == (1, 1)
     assert f"a free port, got 127.0.0.1 port {port}" in second.stderr and "hint:" in second.stderr
 
 

@@ -15,11 +15,12 @@ from fleet import DEADLINE, NODE, Fleet, eventually
 
 FIRST, SECOND = f"gpu0@{NODE}", f"gpu1@{NODE}"
 NORMAL = "\x06\x163"
+GRACE = 1.5
 
 
 @pytest.fixture(scope="module")
 def _pair(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
-    fleet = new_fleet("sim:2x24GiB", lease="3s", cpu_weight="0", grace="3s")
+    fleet = new_fleet("sim:2x24GiB", lease="3s", cpu_weight="0", grace=f"{GRACE:g}s")
     family.add_to(fleet.app)
     try:
         fleet.start_gpu_workers(2, *family.OPTIONS)
@@ -151,7 +152,7 @@ def test_a_stopped_worker_gives_its_task_the_grace_and_then_back_uncounted(pair:
     node.container.kill("SIGTERM")
     eventually(lambda: pair.living()[FIRST].shut, "everybody knows that it stops")
     assert node.container.wait() == 0, node.logs()
-    assert 3 <= time.monotonic() - began < 6
+    assert GRACE <= time.monotonic() - began < GRACE + 3
     assert family.living(pids) == []
     record = pair.record(handle.id)
     assert (record.state, record.queue, record.attempts) == ("waiting", FIRST, 1)

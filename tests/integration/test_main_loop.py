@@ -12,12 +12,13 @@ from fleet import DEADLINE, NODE, Fleet, eventually
 from gridq.worker.guard import runs
 
 FIRST, SECOND = (f"gpu{index}@{NODE}" for index in range(2))
+LEASE = 2.0
 
 
 @pytest.fixture(scope="module")
 def pair(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     """Two workers with one GPU each."""
-    fleet = new_fleet("sim:2x24GiB", lease="3s", cpu_weight="0")
+    fleet = new_fleet("sim:2x24GiB", lease=f"{LEASE:g}s", heartbeat="0.4s", cpu_weight="0")
     try:
         fleet.start_gpu_workers(2)
         fleet.learn_names()
@@ -59,7 +60,7 @@ def test_a_worker_that_stops_keeps_its_lease_though_its_loop_has_ended(pair: Fle
     said = len(node.container.logs())
     eventually(lambda: pair.living()[worker].shut, "it says that it stops")
     # Longer than its lease, and than its loop may be silent while it is meant to turn.
-    end = time.monotonic() + 5
+    end = time.monotonic() + 1.7 * LEASE
     while time.monotonic() < end:
         assert worker in pair.living()
         time.sleep(0.05)

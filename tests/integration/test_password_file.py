@@ -72,14 +72,16 @@ def _look_with_a_wrong_password(fleet: Fleet, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.touch(mode=0o600)
     wrong.write_text("sesame-sesame\n")
-    status = fleet.run("status", "-m", "gridq.cli", "-A", "shop", "status", GRIDQ_BROKER_PASSWORD_FILE=str(wrong))
-    assert status.wait() == 2
+    open_to_all = tmp_path / "open-to-all"
+    open_to_all.write_text("sesame-sesame\n")
+    open_to_all.chmod(0o644)
+    command = ("-m", "gridq.cli", "-A", "shop", "status")
+    status = fleet.run("wrong", *command, GRIDQ_BROKER_PASSWORD_FILE=str(wrong))
+    refused = fleet.run("open", *command, GRIDQ_BROKER_PASSWORD_FILE=str(open_to_all))
+    assert (status.wait(), refused.wait()) == (2, 1)
     assert "error: expected a broker at redis://ada:***@" in status.logs() and "hint: " in status.logs()
     assert "Traceback" not in status.logs() and "sesame" not in status.logs()
-    wrong.chmod(0o644)
-    status = fleet.run("open", "-m", "gridq.cli", "-A", "shop", "status", GRIDQ_BROKER_PASSWORD_FILE=str(wrong))
-    assert status.wait() == 1
-    assert "Traceback" not in status.logs() and "hint: chmod 600" in status.logs()
+    assert "Traceback" not in refused.logs() and "hint: chmod 600" in refused.logs()
 
 
 def test_workers_producers_and_commands_know_the_password_and_none_shows_it(fleet: Fleet, tmp_path: Path) -> None:

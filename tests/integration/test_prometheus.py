@@ -100,10 +100,10 @@ def test_a_worker_that_is_told_to_stop_is_not_lost(watched: Watched) -> None:
     extra.container.may_end = True
     extra.container.popen.send_signal(signal.SIGTERM)
     extra.container.wait()
-    # The rule looks back by four seconds; what it has not taken for lost by then it never will.
+    # The rule looks back by two seconds; what it has not taken for lost by then it never will.
     watched.until_gone(seen)
-    watched.until_seen(f"{seen} offset 4s")
-    watched.until_gone(f"{seen} offset 4s")
+    watched.until_seen(f"{seen} offset 2s")
+    watched.until_gone(f"{seen} offset 2s")
     assert watched.prometheus.query("last_over_time(gridq:worker_lost[1m])") == []
 
 

@@ -19,7 +19,7 @@ def test_a_probe_that_hangs_makes_its_gpu_unknown_until_it_answers_again(grid: F
     began = time.monotonic()
     grid.sim.set(device.uuid, hang=True)
     eventually(lambda: state_of(grid, name) == State.UNKNOWN, "the verdict is unknown")
-    # Three seconds without a reading, and half a second at most until the next heartbeat says so.
+    # Two seconds without a reading, and half a second at most until the next heartbeat says so.
     assert time.monotonic() - began < 8.0
     assert "no reading for" in grid.living()[name].gpus[0].verdict.reasons[0]
 
