@@ -28,15 +28,13 @@ lint: .venv/test.stamp
 deploy-test: .venv/test.stamp
 	$(BIN)/python -m pytest tests/deploy $(ARGS)
 
-# Known weaknesses of ours and of what we use. The advisories come from the network; whoever serves them knows some of an
-# old pip. Without them that part is skipped, and said to be.
-ADVISED = import json, urllib.request as r; \
-    raise SystemExit(not json.load(r.urlopen("https://pypi.org/pypi/pip/20.0/json", timeout=10))["vulnerabilities"])
+# Known weaknesses of ours and of what we use. The advisories come from the network, and where nobody serves them pip-audit
+# finds nothing wrong with an old pip either: then that part is skipped, and said to be.
 audit: .venv/dev.stamp
 	$(BIN)/bandit -q -c pyproject.toml -r gridq
-	@if $(BIN)/python -c '$(ADVISED)' 2>/dev/null; \
+	@if echo 'pip==20.0' | $(BIN)/pip-audit --no-deps --disable-pip --progress-spinner off -r /dev/stdin 2>&1 | grep -qE 'Found [1-9]'; \
 	    then $(BIN)/pip-audit --local --skip-editable; \
-	    else echo "skipped: pip-audit, since https://pypi.org tells no advisories here"; fi
+	    else echo "skipped: pip-audit, since nobody tells advisories here"; fi
 
 # What installing the wheel brings, as CycloneDX: build/gridq.cdx.json.
 sbom: .venv/dev.stamp

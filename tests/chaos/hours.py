@@ -10,7 +10,7 @@ from .scenario import scenario
 
 @scenario("task far longer than every timeout", lease=2.0, visibility=1.0, patience=30.0)
 def long_task(play: Play) -> None:
-    """100 s in the long form and two leases and a half in the short one; a visibility timeout of 1 s for stock Celery."""
+    """100 s in the long form, two leases and a half in the short one; for stock Celery a visibility timeout of 1 s."""
     play.stage.ensure(2)
     tasks = play.send("work", play.timing.pick(5.0, 100.0))
     play.running(tasks)
