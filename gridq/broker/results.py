@@ -1,11 +1,15 @@
-"""How results are stored: looked at, written and announced in one step.
+"""How results are stored: looked at, written and announced in one step. And how they are waited for.
 
 Celery's Redis backend asks first whether the task has succeeded already, and then writes: two round trips for each
 task, and between them another attempt of the same task may have stored its success.
+
+Who waits for a result is told of it on a channel. What was told while Redis restarted, or while the connection was made
+anew, nobody has heard: Celery's `get()` would wait for it for ever, so here it looks for itself now and then.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from celery import states
@@ -14,6 +18,9 @@ from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 
 from gridq.store.client import Client
+
+#: Seconds between two looks for results that are awaited.
+LOOK = 5.0
 
 #: Mixed into classes of Celery, whose attributes it uses.
 _Mixed: Any = object
@@ -47,12 +54,40 @@ class _Storing(_Mixed):
         self._results.run("result", key, value, seconds)
 
 
+class ResultConsumer(stock.ResultConsumer):
+    """Waits for results, and looks for those that it was not told of."""
+
+    _looked_at = 0.0
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Celery's hook, called again and again while somebody waits."""
+        super().drain_events(timeout=timeout)
+        if time.monotonic() - self._looked_at > LOOK:
+            self._looked_at = time.monotonic()
+            self._look()
+
+    def _look(self) -> None:
+        with self._locked():
+            awaited = list(self.subscribed_to)
+            try:
+                found = self.backend.client.mget(awaited) if awaited else []
+            except self._connection_errors:
+                return  # It was a look more than Celery takes; the next is soon.
+            for value in found:
+                if value and (meta := self._decode_result(value))["status"] in states.READY_STATES:
+                    self.on_state_change(meta, None)
+
+
 class RedisBackend(_Storing, stock.RedisBackend):
     """redis:// and rediss://"""
+
+    ResultConsumer = ResultConsumer
 
 
 class SentinelBackend(_Storing, stock.SentinelBackend):
     """sentinel://"""
+
+    ResultConsumer = ResultConsumer
 
 
 #: What Celery's loader is told, by the scheme of the URL.

@@ -10,6 +10,7 @@ from celery.backends.redis import RedisBackend as StockBackend
 from celery.result import AsyncResult
 
 import gridq
+from gridq.broker import results
 from gridq.broker.results import RedisBackend
 from tests.conftest import Database
 
@@ -48,3 +49,19 @@ def test_results_are_kept_as_long_as_the_app_says(database: Database) -> None:
     forever = make_app(database, result_expires=None).backend
     forever.store_result("t3", 3, states.SUCCESS)
     assert forever.client.ttl(forever.get_key_for_task("t3")) == -1
+
+
+def test_a_result_that_was_announced_while_nobody_listened_is_found(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK", 0.1)
+    app = make_app(database)
+    backend, handle = app.backend, AsyncResult("t1", app=app)
+    backend.add_pending_result(handle)
+    # As a worker that has its connection back before we have ours: the channel says nothing of it.
+    backend.client.set(
+        backend.get_key_for_task("t1"), backend.encode({"status": "SUCCESS", "result": 7, "task_id": "t1"})
+    )
+    for _ in backend.result_consumer.drain_events_until(handle.on_ready, timeout=10):
+        pass
+    assert handle.result == 7

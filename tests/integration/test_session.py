@@ -19,4 +19,4 @@ def test_what_a_server_refuses_is_told_as_such(database: Any) -> None:
         Session(app=app).store() as client,
     ):
         client.redis.execute_command("LLEN")
-    assert not isinstance(caught.value, BrokerError) and "ACL" in (caught.value.hint or "")
+    assert not isinstance(caught.value, BrokerError) and "gridq doctor" in (caught.value.hint or "")

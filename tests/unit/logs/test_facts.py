@@ -39,27 +39,27 @@ def test_outside_of_tasks_it_is_the_worker() -> None:
 
 def test_within_a_task_it_is_the_task(app: Celery) -> None:
     facts = Facts()
-    task = app.task(name="shop.work")(facts.now)
+    task = app.task(name="shop.work", shared=False)(facts.now)
     assert task.apply(task_id="id-1").get() == {"task_id": "id-1", "task": "shop.work"}
     assert facts.now() == {}
 
 
 def test_a_task_that_is_called_as_a_function_is_part_of_its_caller(app: Celery) -> None:
     facts = Facts()
-    part = app.task(name="shop.part")(facts.now)
+    part = app.task(name="shop.part", shared=False)(facts.now)
 
     def whole() -> dict[str, Any]:
         return part()
 
     facts.follow_tasks()
-    task = app.task(name="shop.whole")(whole)
+    task = app.task(name="shop.whole", shared=False)(whole)
     assert task.apply(task_id="id-1").get() == {"task_id": "id-1", "task": "shop.whole"}
 
 
 def test_in_a_process_of_the_pool_threads_are_their_tasks(app: Celery) -> None:
     facts = Facts()
     facts.follow_tasks()
-    part = app.task(name="shop.part")(facts.now)
+    part = app.task(name="shop.part", shared=False)(facts.now)
 
     def work() -> list[dict[str, Any]]:
         before = in_a_thread(facts)
@@ -67,7 +67,7 @@ def test_in_a_process_of_the_pool_threads_are_their_tasks(app: Celery) -> None:
         return [before, in_a_thread(facts)]
 
     whole = {"task_id": "id-1", "task": "shop.work"}
-    assert app.task(name="shop.work")(work).apply(task_id="id-1").get() == [whole, whole]
+    assert app.task(name="shop.work", shared=False)(work).apply(task_id="id-1").get() == [whole, whole]
     assert in_a_thread(facts) == {}
 
 
@@ -79,7 +79,7 @@ def test_in_the_workers_own_process_threads_are_the_workers(app: Celery) -> None
     def work() -> dict[str, Any]:
         return in_a_thread(facts)
 
-    task = app.task(name="shop.work")(work)
+    task = app.task(name="shop.work", shared=False)(work)
     assert task.apply(task_id="id-1").get() == WORKER
 
 
