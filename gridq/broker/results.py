@@ -73,9 +73,16 @@ class ResultConsumer(stock.ResultConsumer):
                 found = self.backend.client.mget(awaited) if awaited else []
             except self._connection_errors:
                 return  # It was a look more than Celery takes; the next is soon.
-            for value in found:
-                if value and (meta := self._decode_result(value))["status"] in states.READY_STATES:
+            for key, value in zip(awaited, found, strict=True):
+                if value and (meta := self._read(key, value))["status"] in states.READY_STATES:
                     self.on_state_change(meta, None)
+
+    def _read(self, key: bytes, value: bytes) -> dict[str, Any]:
+        try:
+            meta: dict[str, Any] = self._decode_result(value)
+        except Exception as unreadable:  # noqa: BLE001 (it concerns who waits for this one, and would reach somebody else)
+            return {"status": states.FAILURE, "result": unreadable, "task_id": self.backend._strip_prefix(key)}
+        return meta
 
 
 class RedisBackend(_Storing, stock.RedisBackend):

@@ -58,6 +58,7 @@ class Child:
         self._started = 0.0
         self._failures = 0
         self._shown = 0
+        self._begun_anew = False
 
     @property
     def pid(self) -> int | None:
@@ -135,13 +136,14 @@ class Child:
                 # Copied, not renamed: the child goes on writing to the file that it has open.
                 shutil.copy(self.log, self._older)
                 os.truncate(self.log, 0)
+                self._begun_anew = True
 
     def new_lines(self) -> list[str]:
         """What it wrote since the last call, in whole lines."""
         text = b""
         with contextlib.suppress(FileNotFoundError):
-            if self.log.stat().st_size < self._shown:
-                text, self._shown = _read(self._older, self._shown), 0
+            if self._begun_anew:
+                text, self._shown, self._begun_anew = _read(self._older, self._shown), 0, False
             new = _read(self.log, self._shown)
             whole, newline, _ = new.rpartition(b"\n")
             self._shown += len(whole + newline)

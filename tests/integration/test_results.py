@@ -8,6 +8,7 @@ import pytest
 from celery import Celery, states
 from celery.backends.redis import RedisBackend as StockBackend
 from celery.result import AsyncResult
+from kombu.exceptions import DecodeError
 
 import gridq
 from gridq.broker import results
@@ -51,17 +52,41 @@ def test_results_are_kept_as_long_as_the_app_says(database: Database) -> None:
     assert forever.client.ttl(forever.get_key_for_task("t3")) == -1
 
 
+def wait_for(handle: AsyncResult[Any]) -> None:
+    """As `get()` does once it has looked and found nothing."""
+    for _ in handle.backend.result_consumer.drain_events_until(handle.on_ready, timeout=10):
+        pass
+
+
+def store_unheard(app: Celery, task_id: str, value: str | bytes) -> None:
+    """As a worker that has its connection back before we have ours: the channel says nothing of it."""
+    app.backend.client.set(app.backend.get_key_for_task(task_id), value)
+
+
 def test_a_result_that_was_announced_while_nobody_listened_is_found(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "LOOK", 0.1)
     app = make_app(database)
-    backend, handle = app.backend, AsyncResult("t1", app=app)
-    backend.add_pending_result(handle)
-    # As a worker that has its connection back before we have ours: the channel says nothing of it.
-    backend.client.set(
-        backend.get_key_for_task("t1"), backend.encode({"status": "SUCCESS", "result": 7, "task_id": "t1"})
-    )
-    for _ in backend.result_consumer.drain_events_until(handle.on_ready, timeout=10):
-        pass
+    handle = AsyncResult("t1", app=app)
+    app.backend.add_pending_result(handle)
+    store_unheard(app, "t1", app.backend.encode({"status": "SUCCESS", "result": 7, "task_id": "t1"}))
+    wait_for(handle)
     assert handle.result == 7
+
+
+def test_a_result_that_nobody_can_read_troubles_only_who_waits_for_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "LOOK", 0.1)
+    app = make_app(database)
+    unreadable, good = AsyncResult("t1", app=app), AsyncResult("t2", app=app)
+    for handle in (unreadable, good):
+        app.backend.add_pending_result(handle)
+    store_unheard(app, "t1", b"\x80\x04 no JSON")
+    store_unheard(app, "t2", app.backend.encode({"status": "SUCCESS", "result": 7, "task_id": "t2"}))
+    wait_for(good)
+    assert good.result == 7
+    wait_for(unreadable)
+    with pytest.raises(DecodeError, match="0x80"):
+        unreadable.get(timeout=10)

@@ -93,12 +93,22 @@ def test_output_without_end_takes_a_bounded_room_and_every_line_is_told(
     started: Callable[..., Supervisor], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(children, "LOG_LIMIT", 2000)
-    supervisor = started("import time\nfor line in range(300): print(line, 'x' * 40, flush=True), time.sleep(0.002)")
+    # Written at a stroke, after which it waits: what it writes while its file begins anew may be lost.
+    supervisor = started(
+        "import os, time\n"
+        "for first in range(0, 300, 50):\n"
+        f"    while not os.path.exists({str(tmp_path)!r} + f'/go{{first}}'): time.sleep(0.001)\n"
+        "    print(*(f'{line} {\"x\" * 40}' for line in range(first, first + 50)), sep='\\n', flush=True)"
+    )
     told: list[str] = []
 
     def all_told() -> bool:
         supervisor.tick()
         told.extend(line for _, line in supervisor.new_output())
+        if len(told) % 50 == 0:
+            supervisor.tick()
+            assert not supervisor.new_output()
+            (tmp_path / f"go{len(told)}").touch()
         return len(told) >= 300
 
     until(all_told)
