@@ -132,6 +132,7 @@ def test_what_a_task_leaves_behind_is_heard_until_it_ends(cpu: Fleet, signal_fil
     eventually(lambda: text(cpu, handle.id) == "I go\n", "its own words")
     other = cpu.task("say").delay("someone else")
     other.get(timeout=DEADLINE)
+    eventually(lambda: text(cpu, other.id) == "someone else\n", "the words of the next task")
     signal_file.touch()
     eventually(lambda: text(cpu, handle.id) == "I go\nleft behind\n", "the words of what it left")
     assert text(cpu, other.id) == "someone else\n"
