@@ -39,7 +39,7 @@ def span(value: float | None) -> str:
 
 
 def progress_cell(progress: Row | None, width: int = 6) -> Text:
-    """`███░░░ 45%  2m 05s left`; `–` where the task says nothing of it."""
+    """`███░░░  45% 2m 05s left`, without a bar where its width is 0; `–` where the task says nothing of it."""
     if progress is None:
         return Text(UNKNOWN, style="dim")
     share = progress["share"]
@@ -48,9 +48,9 @@ def progress_cell(progress: Row | None, width: int = 6) -> Text:
     # Unlike a full memory, a full bar is nothing to warn of.
     full = round(share * width)
     shown = Text.assemble(("█" * full, "cyan"), ("░" * (width - full), "dim"))
-    shown.append(f" {share:.0%}".rjust(5), style="default")
+    shown.append(f" {share:4.0%}" if width else f"{share:.0%}", style="default")
     if progress["eta"] is not None and share < 1:
-        shown.append(f" {format_seconds(progress['eta'])} left", style="default")
+        shown.append(f" {format_seconds(round(progress['eta']))} left", style="default")
     return shown
 
 

@@ -124,6 +124,7 @@ def test_a_listing_knows_since_when_which_name_and_how_many(lane: Lane) -> None:
     second = lane.put()
     assert [record.id for record in tasks.listing(lane.client, "waiting")] == [second, first]
     assert [record.id for record in tasks.listing(lane.client, "waiting", limit=1)] == [second]
+    assert [record.id for record in tasks.listing(lane.client, "waiting", first="oldest")] == [first, second]
     assert tasks.listing(lane.client, "waiting", name="shop.other") == []
     assert len(tasks.listing(lane.client, "waiting", since=60, name=NAME)) == 2
     time.sleep(0.02)

@@ -108,15 +108,15 @@ def test_enter_shows_all_of_a_task_with_its_traceback(grid: Fleet) -> None:
     async def play(pilot: Pilot[None], app: Top) -> None:
         await pilot.press("t", "t")
         table = app.screen_stack[0].query_one("#tasks", Grid)
-        ended = lambda: any(row["id"] == handle.id for row in table._rows)  # noqa: E731
+        ended = lambda: any(row["id"] == handle.id for row in table.listed)  # noqa: E731
         await until(pilot, ended, "what has ended is listed")
         await select(pilot, app, "tasks", lambda row: row["id"] == handle.id)
         await pilot.press("enter")
-        assert isinstance(app.screen, Details)
+        await until(pilot, lambda: isinstance(app.screen, Details), "all of it comes up")
         content = app.screen.query_one("#content", Static)
         await until(pilot, lambda: "raise ValueError" in _plain(content), "the traceback is there")
         await pilot.press("escape")
-        assert not isinstance(app.screen, Details)
+        await until(pilot, lambda: not isinstance(app.screen, Details), "it is closed")
 
     played(Session("shop", grid.app), play)
 
@@ -142,8 +142,8 @@ def test_a_broker_that_hangs_freezes_nothing_and_is_heard_again(
     own_server: LocalServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GRIDQ_BROKER_URL", own_server.url)
-    monkeypatch.setenv("GRIDQ_LEASE", "5s")
-    monkeypatch.setenv("GRIDQ_HEARTBEAT", "1s")
+    # Half of it is how long the feed waits for an answer.
+    monkeypatch.setenv("GRIDQ_LEASE", "60s")
     monkeypatch.setattr(acts, "STALE", 1.5)
     monkeypatch.chdir(tmp_path)
     import gridq.application
@@ -155,11 +155,10 @@ def test_a_broker_that_hangs_freezes_nothing_and_is_heard_again(
         os.kill(pid, signal.SIGSTOP)
         try:
             await until(pilot, lambda: app.screen.has_class("stale"), "the banner is there")
-            began = time.monotonic()
             await pilot.press("s")
-            assert "by memory" in str(app.query_one("#gpus-title", Static).content)
-            assert time.monotonic() - began < 2
-            await until(pilot, lambda: "expected a broker" in str(app.query_one("#banner", Static).content), "why")
+            await until(pilot, lambda: "by memory" in str(app.query_one("#gpus-title", Static).content), "it is sorted")
+            # The feed still waits for its answer: nothing of this waited with it.
+            assert "has not answered yet" in str(app.query_one("#banner", Static).content)
         finally:
             os.kill(pid, signal.SIGCONT)
         await until(pilot, lambda: not app.screen.has_class("stale"), "it is heard again")

@@ -21,7 +21,7 @@ from gridq.cli.top import acts
 from gridq.cli.top.columns import gpu_columns, task_columns
 from gridq.cli.top.dialogs import Details, Question, keys
 from gridq.cli.top.feed import Feed
-from gridq.cli.top.grid import Grid, titled
+from gridq.cli.top.grid import Grid
 from gridq.cli.top.order import ORDERS, matching
 from gridq.cli.top.picture import VIEWS, Picture
 from gridq.config import mask
@@ -72,7 +72,7 @@ class Top(App[None]):
         super().__init__()
         self._session, self._picture = session, first
         self._view, self._order, self._turned = first.view, ORDERS[0], False
-        self._words, self._away = "", ""
+        self._words, self._away, self._stale = "", "", False
         self._feed = Feed(
             session.store, lambda picture: self.post_message(Seen(picture)), lambda why: self.post_message(Missed(why))
         )
@@ -121,37 +121,40 @@ class Top(App[None]):
 
     def _tell_age(self) -> None:
         age = time.monotonic() - self._picture.taken_at
-        stale = bool(self._away) or age > acts.STALE
+        before, self._stale = self._stale, bool(self._away) or age > acts.STALE
         banner = self.screen_stack[0].query_one("#banner", Static)
-        if stale:
+        if self._stale:
             why = self._away or "the broker has not answered yet"
-            banner.update(Text(f"! no news for {format_seconds(round(age))}, trying again: {why}", no_wrap=True))
-        self.screen_stack[0].set_class(stale, "stale")
+            banner.update(
+                Text(f"! no news for {format_seconds(max(1, round(age)))}, trying again: {why}", no_wrap=True)
+            )
+        self.screen_stack[0].set_class(self._stale, "stale")
+        if self._stale != before:
+            self._draw()
 
     # -- what is shown
 
     def _draw(self) -> None:
         screen, picture, width = self.screen_stack[0], self._picture, self.size.width
-        latency = f"{picture.latency * 1000:.0f}ms"
-        head = Text.assemble(("gridq top  ", "bold"), f"{picture.fleet()} · {summary(picture.totals)}", no_wrap=True)
-        head.overflow = "ellipsis"
-        screen.query_one("#head", Static).update(head)
         gpus = self._order.sort(matching(picture.gpus, self._words), turned=self._turned)
         tasks = matching(picture.tasks, self._words)
         arrow = self._order.arrow(turned=self._turned)
-        columns = titled(gpu_columns(width), self._order.title, arrow)
-        screen.query_one("#gpus", Grid).show(gpus, columns)
-        screen.query_one("#tasks", Grid).show(tasks, task_columns(picture.view, width))
-        of_gpus = f"{_of(len(gpus), len(picture.gpus))} GPUs by {self._order.name} {arrow}"
-        where = f"{mask(self._session.broker_url or '')} {latency}"
-        screen.query_one("#gpus-title", Static).update(_title(of_gpus + self._filtered, where, width))
+        screen.query_one("#gpus", Grid).show(gpus, gpu_columns(width), dim=self._stale)
+        screen.query_one("#gpus", Grid).mark(self._order.title, arrow)
+        screen.query_one("#tasks", Grid).show(tasks, task_columns(picture.view, width), dim=self._stale)
+        where = f"{mask(self._session.broker_url or '')} {picture.latency * 1000:.0f}ms"
         _, there = picture.shown_of
-        of_tasks = f"{_of(len(tasks), there)} {_VIEWS[picture.view]}"
-        screen.query_one("#tasks-title", Static).update(_title(of_tasks + self._filtered, "", width))
+        shown, there_are = _of(len(gpus), len(picture.gpus)), _of(len(tasks), there)
+        for name, left, right in (
+            ("head", f"gridq top  {summary(picture.totals)}", where),
+            ("gpus-title", f"{shown} GPUs {picture.fleet()} · by {self._order.name} {arrow}{self._filtered}", ""),
+            ("tasks-title", f"{there_are} {_VIEWS[picture.view]}{self._filtered}", ""),
+        ):
+            screen.query_one(f"#{name}", Static).update(_line(left, right, width))
 
     @property
     def _filtered(self) -> str:
-        return f", with {self._words!r}" if self._words else ""
+        return f" · with {self._words!r}" if self._words else ""
 
     # -- keys
 
@@ -167,7 +170,7 @@ class Top(App[None]):
 
     def on_data_table_header_selected(self, event: DataTable.HeaderSelected) -> None:
         """A click on a column's head."""
-        title = str(event.column_key.value).rstrip("▲▼ ")
+        title = event.column_key.value
         order = next((order for order in ORDERS if order.title == title), None)
         if event.data_table.id == "gpus" and order is not None:
             self._turned = not self._turned if order is self._order else False
@@ -285,6 +288,7 @@ def _of(shown: int, there: int) -> str:
     return f"{there:,}" if shown == there else f"{shown:,} of {there:,}"
 
 
-def _title(left: str, right: str, width: int) -> Text:
+def _line(left: str, right: str, width: int) -> Text:
+    """Both ends of a line; the right one only where it fits."""
     room = width - len(left) - 2
     return Text(left + (right.rjust(room) if len(right) + 1 < room else ""), no_wrap=True, overflow="ellipsis")

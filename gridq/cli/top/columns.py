@@ -21,20 +21,20 @@ def gpu_columns(width: int) -> Sequence[Column]:
     columns = (
         Column("GPU", lambda row: row["worker"], gives=True),
         Column("model", lambda row: model(row["model"]), width=100),
-        Column("memory", lambda row: _memory(row, 10 if wide else 6)),
-        Column("util", lambda row: known(row["utilization"], "{:.0%}"), right=True),
-        Column("temp", lambda row: known(row["temperature"], "{:.0f}°C"), right=True),
+        Column("memory", lambda row: _memory(row, 10 if wide else 6), width=50),
+        Column("util", lambda row: known(row["utilization"], "{:.0%}"), width=70, right=True),
+        Column("temp", lambda row: known(row["temperature"], "{:.0f}°C"), width=60, right=True),
         Column("power", lambda row: known(row["power"], "{:.0f}W"), width=90, right=True),
         Column("score", lambda row: f"{row['score']:.2f}", width=130, right=True),
-        Column("verdict", lambda row: draining(verdict(row["verdict"]), row["draining"])),
-        Column("task", lambda row: _running(row["tasks"], 10 if wide else 0), gives=True),
+        Column("verdict", lambda row: _verdict(row, wide)),
+        Column("task", lambda row: _running(row["tasks"], 6 if wide else 0), gives=True),
     )
     return [column for column in columns if width >= column.width]
 
 
 def task_columns(view: str, width: int) -> Sequence[Column]:
     """One line per task; other columns for those that wait, run, or have ended."""
-    name = Column("task", lambda row: row["name"], gives=True)
+    name = Column("task", lambda row: row["name"] if width >= _WIDE else _short(row["name"]), gives=True)
     id = Column("id", lambda row: row["id"] if width >= _WIDE else row["id"][:8])
     needs = Column("asks for", lambda row: str(Needs.from_message(row["needs"])), width=100)
     worker = Column("worker", lambda row: row["worker"] or UNKNOWN, gives=True)
@@ -69,11 +69,24 @@ def task_columns(view: str, width: int) -> Sequence[Column]:
 
 
 def _memory(row: Row, width: int) -> Text:
-    """`███░░░ 12GiB/24GiB`."""
+    """`███░░░ 12/24GiB`, `░░░░░░ 512MiB/24GiB`."""
     used, total = row["memory_used"], row["memory_total"]
     share = None if used is None or not total else used / total
-    amount = f" {UNKNOWN if used is None else format_bytes(used)}/{format_bytes(total)}"
-    return bar(share, width).append(amount, style="default")
+    most, amount = format_bytes(total), UNKNOWN if used is None else format_bytes(used)
+    amount = amount[:-3] if amount[-3:] == most[-3:] else amount
+    return bar(share, width).append(f" {amount}/{most}", style="default")
+
+
+def _verdict(row: Row, wide: bool) -> Text:
+    """`healthy draining`; where there is no room for both, the worse of the two."""
+    if wide or not row["draining"]:
+        return draining(verdict(row["verdict"]), row["draining"])
+    return Text("draining", style="yellow") if row["verdict"] in ("healthy", "degraded") else verdict(row["verdict"])
+
+
+def _short(name: str) -> str:
+    """`shop.tasks.train` → `train`."""
+    return name.rpartition(".")[2]
 
 
 def _running(tasks: Sequence[Row], width: int) -> Text:
@@ -81,7 +94,7 @@ def _running(tasks: Sequence[Row], width: int) -> Text:
     if not tasks:
         return Text(UNKNOWN, style="dim")
     first = tasks[0]
-    shown = Text(first["name"].rpartition(".")[2] + " ")
+    shown = Text(_short(first["name"]) + " ")
     if first["progress"]:
         shown.append_text(progress_cell(first["progress"], width))
     else:

@@ -1,21 +1,22 @@
-"""A table that is shown again every second and draws only the cells that have changed."""
+"""A table that is shown again every second: only lines in sight are made, and only cells that differ are drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.text import Text
 from textual.binding import Binding
 from textual.coordinate import Coordinate
+from textual.events import Resize
 from textual.widgets import DataTable
 
 from gridq.cli.look import Column, Row
 
-#: Cells between two columns, and those that the scroll bar takes.
-_GAP, _SCROLL_BAR = 2, 1
-#: How many rows are taken away one by one; each costs as much as there are rows.
+#: Cells between two columns, those that the scroll bar takes, and those for the mark behind a title.
+_GAP, _SCROLL_BAR, _MARK = 2, 1, 1
+#: How many lines are taken away one by one; each costs as much as there are lines.
 _FEW = 20
+_BLANK = Text()
 
 Cells = tuple[Text, ...]
 
@@ -24,7 +25,7 @@ class Grid(DataTable[Text]):
     """Rows of plain types in columns that give way where the terminal is narrow.
 
     The lines of the table are places, not rows: what stands in a place is drawn again when it differs. So another order
-    or a filter costs no more than the cells that look different by it.
+    or a filter costs no more than the cells in sight that look different by it, also among a thousand GPUs.
 
     Args:
         name_of: what a row is known by; the cursor stays with it.
@@ -34,102 +35,132 @@ class Grid(DataTable[Text]):
     BINDINGS = [Binding("home", "scroll_top", show=False), Binding("end", "scroll_bottom", show=False)]
 
     def __init__(self, name_of: Callable[[Row], str], id: str) -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=False, cell_padding=1)
+        super().__init__(id=id, cursor_type="row", cell_padding=1)
         self._name_of = name_of
-        self._rows: list[Row] = []
-        self._cells: list[Cells] = []
-        self._layout_now: list[tuple[str, int]] = []
+        self._columns: Sequence[Column] = ()
+        self._widths: list[int] = []
+        self._drawn: dict[int, Cells] = {}
+        self._dim = False
+        #: What is listed, in this order.
+        self.listed: Sequence[Row] = ()
 
     @property
     def chosen(self) -> Row | None:
         """The row under the cursor; None in an empty table."""
-        return self._rows[self.cursor_row] if 0 <= self.cursor_row < len(self._rows) else None
+        return self.listed[self.cursor_row] if 0 <= self.cursor_row < len(self.listed) else None
 
-    def show(self, rows: Sequence[Row], columns: Sequence[Column]) -> None:
-        """Show these rows, in this order."""
+    def show(self, rows: Sequence[Row], columns: Sequence[Column], *, dim: bool) -> None:
+        """Show these rows, in this order; dim those that are not of this moment."""
         chosen, at = self.chosen, self.cursor_row
-        cells = [tuple(_text(column, row) for column in columns) for row in rows]
-        layout = fit(columns, cells, self._room)
-        # Widths only grow, or every digit more or less would move all that stands to the right.
-        if [title for title, _ in layout] != [title for title, _ in self._layout_now] or any(
-            wanted > width for (_, wanted), (_, width) in zip(layout, self._layout_now, strict=True)
-        ):
-            self._lay_out(columns, layout)
-        self._write(cells)
-        self._rows = list(rows)
+        titles = [column.title for column in self._columns]
+        self.listed, self._columns, self._dim = rows, columns, dim
+        if not self._widths or titles != [column.title for column in columns]:
+            self._lay_out()
+        self._make_lines(len(rows))
         # In the first place stays who looks at the first; anywhere else the cursor goes with its row.
         if chosen is not None and at > 0:
             self._follow(self._name_of(chosen), at)
+        self._draw_sight()
+
+    def mark(self, title: str, mark: str) -> None:
+        """Put a mark behind the title of this column, and of no other."""
+        for column, shown in zip(self._columns, self.ordered_columns, strict=True):
+            shown.label = _head(column, mark if column.title == title else "")
+        self.refresh_lines(0, 1)
 
     def forget_widths(self) -> None:
         """Let the next rows decide how wide the columns are: the terminal has another width."""
-        self._layout_now = []
+        self._widths = []
 
-    @property
-    def _room(self) -> int:
-        return max(20, self.app.size.width) - _SCROLL_BAR
+    def watch_scroll_y(self, before: float, now: float) -> None:
+        """Other lines come in sight."""
+        super().watch_scroll_y(before, now)
+        self._draw_sight()
 
-    def _lay_out(self, columns: Sequence[Column], layout: list[tuple[str, int]]) -> None:
-        top = self.scroll_y
+    def on_resize(self, event: Resize) -> None:
+        """More lines may be in sight."""
+        self._draw_sight()
+
+    def _cells(self, rows: Iterable[Row]) -> list[Cells]:
+        return [tuple(_text(column, row, dim=self._dim) for column in self._columns) for row in rows]
+
+    def _lay_out(self) -> None:
+        """Make the columns anew, wide enough for every row."""
+        top, at = self.scroll_y, self.cursor_row
+        room = max(20, self.app.size.width) - _SCROLL_BAR
+        self._widths = fit(self._columns, self._cells(self.listed), room)
         self.clear(columns=True)
-        for column, (title, width) in zip(columns, layout, strict=True):
-            head = Text(title, justify="right" if column.right else "left", no_wrap=True)
-            self.add_column(head, width=width, key=column.title)
-        self._cells, self._layout_now = [], layout
+        self._drawn = {}
+        for column, width in zip(self._columns, self._widths, strict=True):
+            self.add_column(_head(column, ""), width=width, key=column.title)
+        self._make_lines(len(self.listed))
+        self.move_cursor(row=min(at, max(0, len(self.listed) - 1)), scroll=False)
         self.call_after_refresh(self.scroll_to, y=top, animate=False)
 
-    def _write(self, cells: list[Cells]) -> None:
-        before = self._cells
-        if len(before) - len(cells) > _FEW:
+    def _make_lines(self, wanted: int) -> None:
+        if self.row_count - wanted > _FEW:
             self.clear()
-            before = []
-        for place, (now, then) in enumerate(zip(cells, before, strict=False)):
-            for at, (cell, drawn) in enumerate(zip(now, then, strict=True)):
-                if cell.plain != drawn.plain or cell.spans != drawn.spans or cell.style != drawn.style:
-                    self.update_cell_at(Coordinate(place, at), cell)
-        for place in range(len(before), len(cells)):
-            self.add_row(*cells[place], key=str(place))
-        for place in range(len(cells), len(before)):
+            self._drawn = {}
+        for place in range(self.row_count, wanted):
+            self.add_row(*(_BLANK for _ in self._columns), key=str(place))
+        for place in reversed(range(wanted, self.row_count)):
             self.remove_row(str(place))
-        self._cells = cells
+            self._drawn.pop(place, None)
+
+    def _draw_sight(self) -> None:
+        """Draw what is in sight, as far as it differs from what is there."""
+        if not self._widths:
+            return  # The next show() decides on them.
+        first = max(0, int(self.scroll_y))
+        last = min(len(self.listed), self.row_count, first + max(1, self.size.height))
+        cells = self._cells(self.listed[first:last])
+        # Widths only grow, or every digit more or less would move all that stands to the right.
+        if any(cell.cell_len > width for row in cells for cell, width in self._fixed(row)):
+            self._lay_out()
+        blank = tuple(_BLANK for _ in self._columns)
+        for place, now in enumerate(cells, first):
+            for at, (cell, then) in enumerate(zip(now, self._drawn.get(place, blank), strict=True)):
+                if (cell.plain, cell.spans, cell.style) != (then.plain, then.spans, then.style):
+                    self.update_cell_at(Coordinate(place, at), cell)
+            self._drawn[place] = now
+
+    def _fixed(self, row: Cells) -> list[tuple[Text, int]]:
+        """The cells of columns that do not give, and how wide those are."""
+        every = zip(self._columns, row, self._widths, strict=True)
+        return [(cell, width) for column, cell, width in every if not column.gives]
 
     def _follow(self, name: str, at: int) -> None:
-        place = next((place for place, row in enumerate(self._rows) if self._name_of(row) == name), None)
+        place = next((place for place, row in enumerate(self.listed) if self._name_of(row) == name), None)
         if place is None:
-            place = min(at, len(self._rows) - 1)
+            place = min(at, len(self.listed) - 1)
         if place >= 0 and place != self.cursor_row:
             self.move_cursor(row=place)
 
 
-def fit(columns: Sequence[Column], cells: Sequence[Cells], room: int) -> list[tuple[str, int]]:
-    """The title and width of each column: as wide as its cells, but for those that give; the last gets the rest."""
-    natural = [
-        max([_length(column.title), *(cell[at].cell_len for cell in cells)]) for at, column in enumerate(columns)
-    ]
+def fit(columns: Sequence[Column], cells: Sequence[Cells], room: int) -> list[int]:
+    """How wide each column is: as wide as its cells, but for those that give; the last of these gets the rest."""
+    least = [len(column.title) + _MARK for column in columns]
+    natural = [max([width, *(row[at].cell_len for row in cells)]) for at, width in enumerate(least)]
     giving = [at for at, column in enumerate(columns) if column.gives]
     left = room - _GAP * len(columns) - sum(width for at, width in enumerate(natural) if at not in giving)
     for nth, at in enumerate(sorted(giving, key=lambda at: natural[at])):
         # Each its share, the short ones first: what they do not need is for the others.
-        share = max(_length(columns[at].title), left // (len(giving) - nth))
-        natural[at] = min(natural[at], share)
+        natural[at] = min(natural[at], max(least[at], left // (len(giving) - nth)))
         left -= natural[at]
     if giving:
         natural[giving[-1]] += max(0, left)
-    return [(column.title, width) for column, width in zip(columns, natural, strict=True)]
+    return natural
 
 
-def titled(columns: Sequence[Column], title: str, mark: str) -> list[Column]:
-    """The columns, the one of that title with a mark behind it."""
-    return [replace(one, title=f"{title} {mark}") if one.title == title else one for one in columns]
+def _head(column: Column, mark: str) -> Text:
+    return Text(column.title + mark, justify="right" if column.right else "left", no_wrap=True)
 
 
-def _text(column: Column, row: Row) -> Text:
+def _text(column: Column, row: Row, *, dim: bool) -> Text:
     cell = column.cell(row)
     text = cell if isinstance(cell, Text) else Text(cell)
+    # Colours of the terminal's own do not fade, so they go.
+    text = Text(text.plain, style="dim") if dim else text
     text.no_wrap, text.overflow = True, "ellipsis"
     text.justify = "right" if column.right else "left"
     return text
-
-
-def _length(title: str) -> int:
-    return Text(title).cell_len

@@ -60,13 +60,13 @@ class Picture:
         return len(self.tasks), max(len(self.tasks), sum(self.totals.get(state, 0) for state in VIEWS[self.view]))
 
     def fleet(self) -> str:
-        """`4 GPUs on 1 node, 3 healthy, 1 unhealthy`."""
+        """`on 1 node, 3 healthy, 1 unhealthy, 1 draining`."""
         verdicts = Counter(row["verdict"] for row in self.gpus)
-        told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in _VERDICTS if verdicts[verdict])
-        told = told if len(verdicts) > 1 else f"all {told.partition(' ')[2]}" if told else ""
+        told = [f"{verdicts[verdict]:,} {verdict}" for verdict in _VERDICTS if verdicts[verdict]]
+        if len(told) == 1:
+            told = [f"all {told[0].partition(' ')[2]}"]
         drained = sum(row["draining"] for row in self.gpus)
-        told += f", {drained} draining" if drained else ""
-        return f"{count(len(self.gpus), 'GPU')} on {count(self.nodes, 'node')}" + (f", {told}" if told else "")
+        return ", ".join([f"on {count(self.nodes, 'node')}", *told, *([f"{drained:,} draining"] if drained else [])])
 
 
 def take(client: Client, view: str = "waiting") -> Picture:

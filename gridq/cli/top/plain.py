@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gridq.cli import gpus
-from gridq.cli.look import headed, table
+from gridq.cli.look import count, headed, table
 from gridq.cli.tasks import summary
 from gridq.cli.top.columns import task_columns
 from gridq.cli.top.picture import Picture
@@ -14,7 +14,10 @@ from gridq.cli.top.picture import Picture
 
 def render(picture: Picture, width: int) -> RenderableType:
     """The GPUs, and the tasks that wait with the reason why."""
-    parts: list[RenderableType] = [headed("fleet", picture.fleet()), headed("tasks", summary(picture.totals))]
+    parts: list[RenderableType] = [
+        headed("fleet", f"{count(len(picture.gpus), 'GPU')} {picture.fleet()}"),
+        headed("tasks", summary(picture.totals)),
+    ]
     if picture.gpus:
         parts += ["", table(gpus.COLUMNS, picture.gpus, width)]
         parts += [Text(line, style="dim") for line in gpus.reasons(picture.gpus)]
