@@ -1,129 +1,135 @@
-"""What the listings show: workers, GPUs, queues and problems, as plain rows that are also the JSON."""
+"""`gridq cluster`: the fleet of an Ansible inventory, set up, looked at and drained from here."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from gridq.config import mask
-from gridq.store import queues, workers
-from gridq.store.client import Client
-from gridq.store.gpus import gpu_rows
-from gridq.store.keys import DELAYED
-from gridq.store.workers import WorkerStatus
+import click
 
-Row = dict[str, Any]
+from gridq.cli.look import Column, Row, console, emit_json, table
+from gridq.cli.playbooks import find
+
+COLUMNS = (
+    Column("host", lambda row: row["host"]),
+    Column("unit", lambda row: row["unit"]),
+    Column("state", lambda row: f"{row['active']} ({row['sub']})"),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """All that `gridq status` knows, as plain rows.
+def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The two options that say which fleet, and by which playbooks."""
+    inventory = click.option(
+        "-i",
+        "--inventory",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="INVENTORY",
+        help="Ansible's inventory of the fleet.",
+    )
+    playbooks = click.option(
+        "--playbooks",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The folder with site.yml. [default: the one that came with gridq]",
+    )
+    return inventory(playbooks(function))
 
-    Attributes:
-        broker: url (masked), version, latency in seconds.
-        problems: what is not well, one sentence each.
-        delayed: tasks that wait for an eta or a retry.
+
+@click.group(name="cluster", epilog="Example:  gridq cluster install -i inventory.yml")
+def command() -> None:
+    """The machines of an Ansible inventory: set them up, look at them, drain them.
+
+    It runs the playbooks that came with gridq over ssh; this machine needs ansible-playbook, and no way to Redis.
     """
 
-    broker: Row
-    workers: list[Row]
-    gpus: list[Row]
-    queues: list[Row]
-    problems: list[str]
-    delayed: int
 
-    def to_dict(self) -> Row:
-        """Plain JSON types; the keys are stable."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"ok": not self.problems}
+@command.command(
+    name="install",
+    epilog="Example:  gridq cluster install -i inventory.yml -- --check --diff",
+    context_settings={"ignore_unknown_options": True},
+)
+@_placed
+@click.argument("arguments", metavar="[-- ANSIBLE-OPTIONS]", nargs=-1, type=click.UNPROCESSED)
+def install_command(inventory: Path, playbooks: Path | None, arguments: tuple[str, ...]) -> None:
+    """Make every machine what the inventory says: ansible-playbook site.yml.
 
-
-def look(client: Client, url: str) -> Cluster:
-    """Ask the store for everything once."""
-    began = time.perf_counter()
-    client.now()
-    latency = time.perf_counter() - began
-    living = workers.living(client)
-    rows = queue_rows(client, living)
-    return Cluster(
-        broker={"url": mask(url), "version": _version(client), "latency": round(latency, 6)},
-        workers=[worker_row(worker) for worker in living],
-        gpus=gpu_rows(living),
-        queues=rows,
-        problems=problems(living, rows),
-        delayed=int(client.command("ZCARD", DELAYED)),
-    )
+    A second run changes nothing. Exit status: Ansible's; 0 all is done, 2 something failed, 4 a machine is unreachable.
+    """
+    find(playbooks, inventory).become("site", arguments)
 
 
-def _version(client: Client) -> str:
-    info = client.redis.info("server")
-    name = str(info.get("server_name", "redis"))
-    return f"{name} {info.get(f'{name}_version', info.get('redis_version', '?'))}"
+@command.command(name="status", epilog="Example:  gridq cluster status -i inventory.yml")
+@_placed
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status_command(inventory: Path, playbooks: Path | None, as_json: bool) -> None:
+    """The services of each machine, and what gridq status says of the fleet.
+
+    Exit status: 0 all is well, 1 something is not (it says what).
+    """
+    seen = find(playbooks, inventory).report("status", {})
+    wrong = problems(seen)
+    if as_json:
+        emit_json({**seen, "problems": wrong, "ok": not wrong})
+    else:
+        _show(seen, wrong)
+    click.get_current_context().exit(1 if wrong else 0)
 
 
-def worker_row(worker: WorkerStatus) -> Row:
-    """One worker."""
-    names = ("name", "node", "pid", "slots", "free", "cpu_load", "score")
-    return {name: getattr(worker, name) for name in names} | {
-        "age": round(worker.age, 3),
-        "draining": worker.draining,
-        "gpus": [gpu.device.uuid for gpu in worker.gpus],
-        "running": list(worker.running),
-        "queues": list(worker.queues),
-    }
-
-
-def queue_rows(client: Client, living: Sequence[WorkerStatus]) -> list[Row]:
-    """Every queue that a worker looks into or in which something waits."""
-    return [
-        {"name": queue.name, "waiting": queue.waiting, "consumers": queue.consumers}
-        for queue in queues.look(client, living)
-    ]
-
-
-def problems(living: Sequence[WorkerStatus], rows: Iterable[Row]) -> list[str]:
+def problems(seen: Row) -> list[str]:
     """What a person should look at, one sentence each; empty when all is well."""
-    found = [] if living else ["no worker is alive"]
-    for row in gpu_rows(living):
-        if row["verdict"] in ("unhealthy", "unknown"):
-            reasons = ", ".join(row["reasons"]) or "no reason given"
-            found.append(f"{row['worker']}: GPU {row['index']} is {row['verdict']}: {reasons}")
-    for row in rows:
-        if row["waiting"] and not row["consumers"]:
-            found.append(f"queue {row['name']} has {row['waiting']} waiting, and no worker looks into it")
+    found = [f"{host['host']} cannot be reached" for host in seen["hosts"] if not host["reachable"]]
+    for row in _units(seen):
+        # A oneshot that has done its work is active too; what is inactive was stopped by somebody or never started.
+        if row["active"] != "active":
+            found.append(f"{row['host']}: {row['unit']} is {row['active']}")
+    if seen["fleet"] is None:
+        found.append(f"gridq status: {seen['error']}")
+    else:
+        found += seen["fleet"]["problems"]
     return found
 
 
-def node_rows(living: Sequence[WorkerStatus]) -> list[Row]:
-    """One row per node, the lightest first."""
-    rows = []
-    for node in sorted({worker.node for worker in living}):
-        here = [worker for worker in living if worker.node == node]
-        gpus = gpu_rows(here)
-        used = [row["memory_used"] for row in gpus]
-        states = [row["verdict"] for row in gpus]
-        rows.append(
-            {
-                "node": node,
-                "workers": len(here),
-                "gpus": len(gpus),
-                "cpu_load": max(worker.cpu_load for worker in here),
-                "memory_used": sum(used) if gpus and None not in used else None,
-                "memory_total": sum(row["memory_total"] for row in gpus),
-                "verdict": _worst(states),
-                "draining": [worker.name for worker in here if worker.draining],
-                "reasons": [f"GPU {row['index']}: {reason}" for row in gpus for reason in row["reasons"]],
-                "running": sum(len(worker.running) for worker in here),
-                # A node is as light as the lightest worker that could take its next GPU task.
-                "score": min(worker.score for worker in ([w for w in here if w.gpus and w.takes_work] or here)),
-                "age": round(max(worker.age for worker in here), 3),
-            }
-        )
-    return sorted(rows, key=lambda row: (row["verdict"] in ("unhealthy", "unknown"), row["score"], row["node"]))
+def _units(seen: Row) -> list[Row]:
+    return [{"host": host["host"], **unit} for host in seen["hosts"] for unit in host["units"]]
 
 
-def _worst(states: Sequence[str]) -> str | None:
-    """The verdict of a node: its worst GPU's; None for a node without GPUs."""
-    order = ("unknown", "unhealthy", "degraded", "healthy")
-    return next((state for state in order if state in states), None)
+def _show(seen: Row, wrong: Sequence[str]) -> None:
+    from gridq.cli.status import headline
+
+    out = console()
+    if seen["fleet"] is not None:
+        out.print(headline(seen["fleet"]))
+        out.print()
+    out.print(table(COLUMNS, _units(seen), out.width))
+    out.print()
+    for problem in wrong:
+        out.print(f"! {problem}", style="red")
+    if not wrong:
+        out.print("all is well", style="green")
+
+
+@command.command(name="drain", epilog="Example:  gridq cluster drain -i inventory.yml node1 --deadline 10m --wait")
+@_placed
+@click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@click.option("--deadline", metavar="TIME", help="What still runs then is ended and goes back to its queue: 10m.")
+@click.option("--wait", is_flag=True, help="Wait until nothing runs there any more.")
+def drain_command(
+    inventory: Path, playbooks: Path | None, names: tuple[str, ...], deadline: str | None, wait: bool
+) -> None:
+    """Let nodes or workers finish what they run, and take no more: gridq drain, as the fleet's operator.
+
+    It holds until they are undrained: gridq undrain, on the first host of the inventory's group redis.
+    """
+    words = ["drain", *names]
+    if deadline:
+        words += ["--deadline", deadline]
+    if wait:
+        words += ["--wait"]
+    done = find(playbooks, inventory).report("command", {"gridq_command": words})
+    click.echo(done["stdout"], nl=bool(done["stdout"]))
+    if done["status"]:
+        # It has said `error:` and `hint:` itself.
+        click.echo(done["stderr"], err=True)
+        raise click.exceptions.Exit(done["status"])

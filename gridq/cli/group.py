@@ -33,6 +33,7 @@ COMMANDS = {
     "exporter": ("exporter", "Show Prometheus the fleet, on port 9470."),
     "metrics": ("metrics", "Print what Prometheus would be shown now."),
     "acl": ("acl", "Print what producers, workers, monitors and operators may do in Redis."),
+    "cluster": ("cluster", "The machines of an Ansible inventory: install, status, drain."),
     "config": ("config", "Show the settings and where they came from, or check a file."),
 }
 

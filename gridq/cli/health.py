@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gridq.cli.cluster import node_rows
+from gridq.cli.fleet import node_rows
 from gridq.cli.look import UNKNOWN, Column, bar, console, emit_json, known, memory, table, verdict
 from gridq.cli.session import Session, pass_session
 

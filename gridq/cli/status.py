@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gridq.cli import gpus
-from gridq.cli.cluster import Cluster, look
-from gridq.cli.look import Column, console, count, emit_json, headed, table
+from gridq.cli.fleet import Fleet, look
+from gridq.cli.look import Column, Row, console, count, emit_json, headed, table
 from gridq.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def command(session: Session, context: click.Context, as_json: bool, watch: bool
             with Interrupts() as interrupts:
                 _watch(lambda: look(client, url), interrupts)
             return
-        cluster = look(client, url)
+        fleet = look(client, url)
     if as_json:
-        emit_json(cluster.to_dict())
+        emit_json(fleet.to_dict())
     else:
         out = console()
-        out.print(render(cluster, out.width))
-    context.exit(1 if cluster.problems else 0)
+        out.print(render(fleet, out.width))
+    context.exit(1 if fleet.problems else 0)
 
 
-def _watch(take: Callable[[], Cluster], interrupts: Interrupts) -> None:
+def _watch(take: Callable[[], Fleet], interrupts: Interrupts) -> None:
     from rich.live import Live
 
     out = console()
@@ -71,26 +71,27 @@ def _watch(take: Callable[[], Cluster], interrupts: Interrupts) -> None:
                 return
 
 
-def render(cluster: Cluster, width: int) -> RenderableType:
+def render(fleet: Fleet, width: int) -> RenderableType:
     """The whole listing for a terminal of this width."""
-    parts: list[RenderableType] = [_head(cluster)]
-    if cluster.gpus:
-        parts += ["", table(gpus.COLUMNS, cluster.gpus, width)]
-    queues = [row for row in cluster.queues if row["waiting"] or row["name"] in _ALWAYS]
+    parts: list[RenderableType] = [headline(fleet.to_dict())]
+    if fleet.gpus:
+        parts += ["", table(gpus.COLUMNS, fleet.gpus, width)]
+    queues = [row for row in fleet.queues if row["waiting"] or row["name"] in _ALWAYS]
     if queues:
         parts += ["", table(_QUEUES, queues, width)]
-    parts += ["", *_closing(cluster)]
+    parts += ["", *_closing(fleet)]
     return Group(*parts)
 
 
-def _head(cluster: Cluster) -> Group:
-    broker = cluster.broker
-    running = sum(len(row["running"]) for row in cluster.workers)
-    waiting = sum(row["waiting"] for row in cluster.queues)
-    nodes = len({row["node"] for row in cluster.workers})
-    tasks = f"{running} running · {waiting} waiting · {cluster.delayed} delayed"
-    where = f"{count(len(cluster.workers), 'worker')} on {count(nodes, 'node')}, {count(len(cluster.gpus), 'GPU')}"
-    drained = sum(row["draining"] for row in cluster.workers)
+def headline(fleet: Row) -> Group:
+    """Broker, workers and tasks of the fleet, as `to_dict` has it, on three lines."""
+    broker, workers = fleet["broker"], fleet["workers"]
+    running = sum(len(row["running"]) for row in workers)
+    waiting = sum(row["waiting"] for row in fleet["queues"])
+    nodes = len({row["node"] for row in workers})
+    tasks = f"{running} running · {waiting} waiting · {fleet['delayed']} delayed"
+    where = f"{count(len(workers), 'worker')} on {count(nodes, 'node')}, {count(len(fleet['gpus']), 'GPU')}"
+    drained = sum(row["draining"] for row in workers)
     where += f" · {drained} draining" if drained else ""
     return Group(
         headed("broker", f"{broker['url']} · {broker['version']} · {broker['latency'] * 1000:.1f}ms"),
@@ -99,10 +100,10 @@ def _head(cluster: Cluster) -> Group:
     )
 
 
-def _closing(cluster: Cluster) -> list[RenderableType]:
-    if not cluster.problems:
+def _closing(fleet: Fleet) -> list[RenderableType]:
+    if not fleet.problems:
         return [Text("all is well", style="green")]
-    lines: list[RenderableType] = [Text(f"! {problem}", style="red") for problem in cluster.problems]
-    if not cluster.workers:
+    lines: list[RenderableType] = [Text(f"! {problem}", style="red") for problem in fleet.problems]
+    if not fleet.workers:
         lines.append(Text("hint: gridq up starts the workers of this machine", style="dim"))
     return lines

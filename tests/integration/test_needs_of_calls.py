@@ -9,7 +9,7 @@ import shop
 from fleet import DEADLINE, NODE, Fleet, eventually
 
 from gridq import config
-from gridq.cli.cluster import queue_rows
+from gridq.cli.fleet import queue_rows
 from gridq.errors import NeedError, UnmetNeedError, UnmetNeedWarning
 
 

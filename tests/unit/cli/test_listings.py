@@ -10,7 +10,7 @@ from made_up import cpu_worker, gpu, worker
 from rich.console import Console, RenderableType
 
 from gridq.cli import gpus, health
-from gridq.cli.cluster import Cluster, node_rows, problems, worker_row
+from gridq.cli.fleet import Fleet, node_rows, problems, worker_row
 from gridq.cli.look import UNKNOWN, bar, table
 from gridq.cli.status import render
 from gridq.gpu.health import State, Verdict
@@ -29,11 +29,11 @@ def shown(what: RenderableType, width: int) -> str:
     return str(text)
 
 
-def cluster(*living: object, queues: tuple[tuple[str, int, int], ...] = ()) -> Cluster:
+def fleet(*living: object, queues: tuple[tuple[str, int, int], ...] = ()) -> Fleet:
     """What status would see of these workers and (name, waiting, consumers) queues."""
     rows = [{"name": name, "waiting": waiting, "consumers": consumers} for name, waiting, consumers in queues]
     workers = [one for one in living if hasattr(one, "gpus")]
-    return Cluster(
+    return Fleet(
         broker={"url": "redis://:***@h:6379/0", "version": "redis 7.4", "latency": 0.0004},
         workers=[worker_row(one) for one in workers],
         gpus=gpu_rows(workers),
@@ -96,29 +96,29 @@ def test_a_node_without_gpus_has_no_verdict() -> None:
 
 
 def test_all_is_well_where_nothing_is_sick() -> None:
-    seen = cluster(worker(), cpu_worker(), queues=(("cpu", 0, 1), ("gpu", 3, 1)))
+    seen = fleet(worker(), cpu_worker(), queues=(("cpu", 0, 1), ("gpu", 3, 1)))
     assert seen.problems == []
     assert seen.to_dict()["ok"] is True
     assert "all is well" in shown(render(seen, 80), 80)
 
 
 def test_no_worker_is_a_problem_with_a_hint() -> None:
-    text = shown(render(cluster(), 80), 80)
+    text = shown(render(fleet(), 80), 80)
     assert "no worker is alive" in text
     assert "gridq up" in text
 
 
 def test_a_sick_gpu_is_a_problem_that_names_it_and_says_why() -> None:
-    (problem,) = cluster(worker(3, gpus=(gpu(3, verdict=HOT),))).problems
+    (problem,) = fleet(worker(3, gpus=(gpu(3, verdict=HOT),))).problems
     assert problem == "gpu3@node1: GPU 3 is unhealthy: hot: 95°C, the limit is 90°C"
 
 
 def test_a_degraded_gpu_takes_work_and_is_no_problem() -> None:
-    assert not cluster(worker(gpus=(gpu(verdict=Verdict(State.DEGRADED, ("warm",))),))).problems
+    assert not fleet(worker(gpus=(gpu(verdict=Verdict(State.DEGRADED, ("warm",))),))).problems
 
 
 def test_a_queue_in_which_tasks_wait_for_nobody_is_a_problem() -> None:
-    seen = cluster(worker(), queues=(("gpu.80g", 2, 0), ("gpu.8g", 2, 1)))
+    seen = fleet(worker(), queues=(("gpu.80g", 2, 0), ("gpu.8g", 2, 1)))
     assert seen.problems == ["queue gpu.80g has 2 waiting, and no worker looks into it"]
 
 
@@ -130,13 +130,13 @@ def test_workers_look_into_queues_that_ask_for_their_model_without_having_been_t
 
 
 def test_status_says_the_broker_without_its_password_and_the_tasks_in_one_line() -> None:
-    text = shown(render(cluster(worker(running=("a",)), queues=(("gpu", 3, 1),)), 80), 80)
+    text = shown(render(fleet(worker(running=("a",)), queues=(("gpu", 3, 1),)), 80), 80)
     assert "redis://:***@h:6379/0 · redis 7.4 · 0.4ms" in text
     assert "1 running · 3 waiting · 0 delayed" in text
 
 
 def test_the_keys_of_the_json_are_stable() -> None:
-    seen = cluster(worker(), queues=(("gpu", 0, 1),)).to_dict()
+    seen = fleet(worker(), queues=(("gpu", 0, 1),)).to_dict()
     assert set(seen) == {"broker", "workers", "gpus", "queues", "problems", "delayed", "ok"}
     assert set(seen["gpus"][0]) >= {"worker", "uuid", "memory_used", "memory_total", "verdict", "reasons", "running"}
     assert seen["gpus"][0]["memory_used"] == 6 * GIB
