@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from made_up import TASK_ID, cpu_worker, record, worker
 
 from gridq.cli import cancel, drain, main
-from gridq.cli.fleet import node_rows, worker_row
 from gridq.cli.explain import explain, why
+from gridq.cli.fleet import node_rows, worker_row
 from gridq.errors import GridqError
 from gridq.store.dead import DeadLetter
 from gridq.store.gpus import gpu_rows
