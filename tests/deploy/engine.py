@@ -22,6 +22,15 @@ RUN apt-get update -qq && apt-get install -y -qq nginx-light && rm -rf /var/lib/
 """
 
 
+def missing() -> str | None:
+    """What this machine lacks for an engine of its own, if anything."""
+    if not SCRIPT.exists():
+        return f"expected the lab's engine.sh in the folder that GRIDQ_LAB names, found no {SCRIPT}"
+    if os.geteuid() != 0:
+        return "a Docker engine needs root"
+    return None
+
+
 def engine(*arguments: str, **options: Any) -> str:
     """Run the lab's script; what it prints.
 

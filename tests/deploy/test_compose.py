@@ -7,19 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.deploy.engine import SCRIPT, Deployment, engine, prepare
+from tests.deploy.engine import Deployment, engine, missing, prepare
 
-pytestmark = [
-    pytest.mark.skipif(
-        not SCRIPT.exists(), reason=f"expected the lab's scripts, GRIDQ_LAB names their folder: {SCRIPT}"
-    ),
-    pytest.mark.skipif(os.geteuid() != 0, reason="a Docker engine needs root"),
-    pytest.mark.timeout(900),
-]
+pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing() or ""), pytest.mark.timeout(900)]
 
 #: What the tasks write is theirs, not gridq's word.
 SHOP = """
@@ -51,8 +44,12 @@ import json, sys
 from gridq import app
 count, seconds, name = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 names = ["shop.on_cpu", "shop.on_gpu"] if name == "both" else [name]
-sent = [app.send_task(names[n % len(names)], (n, seconds), **({"vram": "1GiB"} if "gpu" in names[n % len(names)] else {}))
-        for n in range(count)]
+
+def send(name, number):
+    needs = {"vram": "1GiB"} if name == "shop.on_gpu" else {}
+    return app.send_task(name, (number, seconds), **needs)
+
+sent = [send(names[number % len(names)], number) for number in range(count)]
 print("sent", flush=True)
 print(json.dumps({task.id: task.get(timeout=300) for task in sent}))
 """
