@@ -27,7 +27,7 @@ done
 # Redis knows the passwords' hashes; what its own health check may do is PING.
 [ -s "$root/redis/health-password" ] || random | put "$root/redis/health-password" $redis
 {
-  echo "user default off"
+  gridq acl | grep '^user default '
   echo "user health on #$(printf %s "$(cat "$root/redis/health-password")" | sha256sum | cut -d' ' -f1) -@all +ping"
   for role in producer worker monitor operator; do
     gridq acl "$role" --password-file "$root/$role/broker-password" | grep '^user '

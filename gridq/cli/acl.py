@@ -81,7 +81,6 @@ def command(role: str | None, user: str, password_file: Path | None, as_json: bo
     if password_file is not None:
         password = "#" + hashlib.sha256(read_password(password_file).encode()).hexdigest()
     if role is None:
-        # Redis' default user may do everything, without a password.
-        click.echo("user default off")
+        click.echo(acl.DEFAULT_USER)
     for name, rules in lines.items():
         click.echo(f"user {user or name} on {password} {rules}")

@@ -18,6 +18,11 @@ from dataclasses import dataclass
 from gridq.queues import CPU, GPU
 from gridq.store import keys
 
+#: The line for the user that Redis takes whoever gives no name for: off and without a password, so nobody can be it.
+#: It may do everything, because Redis 7 and Valkey load the AOF with its rights, and leave out each transaction that
+#: these forbid, and with it what scripts wrote: a restart would lose queues and claims.
+DEFAULT_USER = "user default off resetpass ~* &* +@all"
+
 #: Commands without keys. Of the connection's own only those that see no one else: `client|tracking` would tell the
 #: names of all keys that change. Scripts are the way in which everything else is done.
 _COMMON = (

@@ -21,7 +21,7 @@ MASTER = "gridq"
 APP, OPS, REPLICA, SENTINEL = "app-pass", "ops-pass", "replica-pass", "sentinel-pass"
 PREFIX = "gridq:"
 
-ACCESS_LIST = f"""user default off
+ACCESS_LIST = f"""user default off resetpass ~* &* +@all
 user app on >{APP} ~celery* ~_kombu* ~unacked* ~{PREFIX}* &* +@all -@admin -@dangerous +info +keys
 user ops on >{OPS} ~* &* +@all
 user repl on >{REPLICA} +psync +replconf +ping

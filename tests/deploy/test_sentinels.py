@@ -42,7 +42,7 @@ class Guarded:
         self.passwords = {role: f"{role}-{os.urandom(12).hex()}/@:" for role in acl.ROLES}
         users = [f"user {role} on >{self.passwords[role]} {' '.join(acl.rules(role))}" for role in acl.ROLES]
         users += [
-            "user default off",
+            acl.DEFAULT_USER,
             "user ops on >ops-pass ~* &* +@all",
             f"user repl on >{REPLICA} +psync +replconf +ping",
         ]

@@ -405,7 +405,7 @@ def test_the_lines_for_a_users_acl_are_taken_by_a_server(gridq: Callable[..., Re
     password.write_text("sesame")
     options = ("--password-file", str(password), "--prefix", "shop:", "--queue", "slow", "--queue", "train*")
     lines = [gridq("monitor", "acl", role, *options).output for role in acl.ROLES]
-    file.write_text("user default off\n" + "".join(lines))
+    file.write_text(f"{acl.DEFAULT_USER}\n" + "".join(lines))
     arguments = [find_program(), "--unixsocket", tmp_path / "socket", "--port", "0", "--aclfile", file, "--save", ""]
     with subprocess.Popen([*map(str, arguments)], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -420,3 +420,26 @@ def test_the_lines_for_a_users_acl_are_taken_by_a_server(gridq: Callable[..., Re
                 stranger.ping()
         finally:
             server.terminate()
+
+
+def test_a_server_that_shuts_the_default_user_out_keeps_what_scripts_wrote_through_a_restart(tmp_path: Path) -> None:
+    """Servers load the AOF with the default user's rights, and leave out the transactions that these forbid."""
+    (tmp_path / "users.acl").write_text(f"{acl.DEFAULT_USER}\nuser ops on >sesame ~* &* +@all\n")
+    address, arguments = str(tmp_path / "socket"), ["--port", "0", "--aclfile", "users.acl", "--appendonly", "yes"]
+    command = [str(find_program()), "--unixsocket", address, *arguments, "--save", ""]
+    found = []
+    for _ in range(2):
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
+            try:
+                eventually(Path(address).exists, "the server listens", timeout=10)
+                with redis.Redis(unix_socket_path=address, username="ops", password="sesame") as client:
+                    found.append(client.mget("a", "b"))
+                    client.eval("redis.call('set', 'a', 1) redis.call('set', 'b', 2)", 0)
+                refused = pytest.raises((redis.AuthenticationError, redis.ResponseError))
+                for password in (None, ""):
+                    stranger = redis.Redis(unix_socket_path=address, username="default", password=password)
+                    with stranger, refused:
+                        stranger.ping()
+            finally:
+                server.terminate()
+    assert found == [[None, None], [b"1", b"2"]]

@@ -20,7 +20,7 @@ def run(*arguments: str) -> Result:
 
 def test_without_a_role_all_of_them_are_printed_and_the_default_user_is_shut_out() -> None:
     lines = run().output.splitlines()
-    assert lines[0] == "user default off"
+    assert lines[0] == acl.DEFAULT_USER
     assert [line.split()[:4] for line in lines[1:]] == [
         ["user", role, "on", "#SHA256-OF-THE-PASSWORD"] for role in acl.ROLES
     ]
