@@ -111,14 +111,15 @@ def test_a_node_that_loses_its_power_loses_no_task(fleet: Fleet) -> None:
 
 def test_an_upgrade_under_load_loses_nothing(fleet: Fleet) -> None:
     """Twenty tasks a second through three nodes, each of which is drained, changed, checked and undrained in turn."""
-    producer = fleet.producer(1000, 20, 0.1)
-    eventually(lambda: [line for line in fleet.ledger([1, 2, 3]) if line["number"] >= 1000], 30)
+    first = 100_000  # It sends as many as there is time for, and no other test may use these numbers.
+    producer = fleet.producer(first, 20, 0.1)
+    eventually(lambda: [line for line in fleet.ledger([1, 2, 3]) if line["number"] >= first], 30)
     fleet.tasks_version = 2
     run = fleet.play("upgrade")
     output, _ = producer.communicate(timeout=300)
     done = json.loads(output)
     assert run.status == 0, run.output[-3000:]
-    numbers = range(1000, 1000 + len(done["sent"]))
+    numbers = range(first, first + len(done["sent"]))
     lines = fleet.ledger([1, 2, 3])
     assert sorted(done["returned"]) == list(numbers), done["failed"]
     assert ends(lines, numbers) == Counter(numbers)
