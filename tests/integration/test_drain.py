@@ -89,12 +89,17 @@ def test_what_was_placed_on_an_idle_worker_that_is_drained_runs_elsewhere(
 
 def test_a_drain_outlives_the_worker_and_ends_with_undrain(pair: Fleet, gridq: Callable[..., Result]) -> None:
     assert gridq("drain", NODE, "--wait").exit_code == 0
-    node = pair.node(FIRST)
+    node, killed = pair.node(FIRST), pair.living()[FIRST].token
     node.container.is_ready = lambda: True
     node.container.kill_all()
     waiting = pair.task("work").apply_async(vram="8GiB")
     node.restart()
-    eventually(lambda: FIRST in pair.living() and pair.living()[FIRST].gpus[0].reading, "it is back")
+
+    def is_back() -> bool:
+        now = pair.living().get(FIRST)
+        return now is not None and now.token != killed and now.gpus[0].reading is not None
+
+    eventually(is_back, "it is back")
     node.container.is_ready = lambda: pair.await_node(node)
     assert pair.living()[FIRST].shut
     beats = {pair.living()[FIRST].expires_at}

@@ -115,8 +115,6 @@ class Top(App[None]):
 
     def on_resize(self, event: Resize) -> None:
         """The terminal has another size."""
-        for grid in self.query(Grid):
-            grid.forget_widths()
         self.call_after_refresh(self._draw)
 
     def _tell_age(self) -> None:

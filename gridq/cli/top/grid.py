@@ -39,6 +39,7 @@ class Grid(DataTable[Text]):
         self._name_of = name_of
         self._columns: Sequence[Column] = ()
         self._widths: list[int] = []
+        self._fitted_to = 0
         self._drawn: dict[int, Cells] = {}
         self._dim = False
         #: What is listed, in this order.
@@ -54,7 +55,7 @@ class Grid(DataTable[Text]):
         chosen, at = self.chosen, self.cursor_row
         titles = [column.title for column in self._columns]
         self.listed, self._columns, self._dim = rows, columns, dim
-        if not self._widths or titles != [column.title for column in columns]:
+        if self._room != self._fitted_to or titles != [column.title for column in columns]:
             self._lay_out()
         self._make_lines(len(rows))
         # In the first place stays who looks at the first; anywhere else the cursor goes with its row.
@@ -68,9 +69,9 @@ class Grid(DataTable[Text]):
             shown.label = _head(column, mark if column.title == title else "")
         self.refresh_lines(0, 1)
 
-    def forget_widths(self) -> None:
-        """Let the next rows decide how wide the columns are: the terminal has another width."""
-        self._widths = []
+    @property
+    def _room(self) -> int:
+        return max(20, self.app.size.width) - _SCROLL_BAR
 
     def watch_scroll_y(self, before: float, now: float) -> None:
         """Other lines come in sight."""
@@ -87,8 +88,8 @@ class Grid(DataTable[Text]):
     def _lay_out(self) -> None:
         """Make the columns anew, wide enough for every row."""
         top, at = self.scroll_y, self.cursor_row
-        room = max(20, self.app.size.width) - _SCROLL_BAR
-        self._widths = fit(self._columns, self._cells(self.listed), room)
+        self._fitted_to = self._room
+        self._widths = fit(self._columns, self._cells(self.listed), self._fitted_to)
         self.clear(columns=True)
         self._drawn = {}
         for column, width in zip(self._columns, self._widths, strict=True):
@@ -109,8 +110,6 @@ class Grid(DataTable[Text]):
 
     def _draw_sight(self) -> None:
         """Draw what is in sight, as far as it differs from what is there."""
-        if not self._widths:
-            return  # The next show() decides on them.
         first = max(0, int(self.scroll_y))
         last = min(len(self.listed), self.row_count, first + max(1, self.size.height))
         cells = self._cells(self.listed[first:last])

@@ -217,6 +217,7 @@ def test_a_picture_changes_only_the_cells_that_differ(monkeypatch: pytest.Monkey
     )
 
     async def play(pilot: Pilot[None], app: Top) -> None:
+        await appears(pilot, lambda: all(firsts(app)) and all(firsts(app, "tasks")))
         changed.clear()
         app.post_message(Seen(picture()))
         await pilot.pause()
