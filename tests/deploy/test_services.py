@@ -90,7 +90,7 @@ def test_prometheus_scrapes_the_fleet_and_has_its_rules(fleet: Fleet) -> None:
 
 def test_nobody_comes_in_without_the_password(fleet: Fleet) -> None:
     """Not to Flower, nor to those of its pages that ask nobody, nor to Prometheus."""
-    for path in ("/", "/flower/", "/flower/metrics", "/flower/healthcheck", f"{PROMETHEUS}/targets"):
+    for path in ("/flower/", "/flower/metrics", "/flower/healthcheck", f"{PROMETHEUS}/targets"):
         assert ask(fleet, path)[0] == 401, path
         assert ask(fleet, path, "wrong")[0] == 401, path
 
