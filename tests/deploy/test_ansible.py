@@ -86,7 +86,7 @@ def test_units_are_hardened(fleet: Fleet) -> None:
     said = fleet.ssh(1, "systemd-analyze security --json=short --no-pager")
     exposure = {row["unit"]: float(row["exposure"]) for row in json.loads(said)}
     ours = {unit: value for unit, value in exposure.items() if unit.startswith(("gridq-", "redis"))}
-    assert len(ours) == 5
+    assert len(ours) == 6
     assert max(ours.values()) < 2.0, ours
 
 
