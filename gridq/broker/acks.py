@@ -76,6 +76,8 @@ class Acks:
 
     def _take(self) -> list[tuple[str, Outcome]]:
         with self._lock:
-            taken = [(claim, outcome) for claim, outcome in self._unsent.items() if claim not in self._on_way]
+            # A copy: other threads add to it and take from it meanwhile.
+            unsent = list(self._unsent.items())
+            taken = [(claim, outcome) for claim, outcome in unsent if claim not in self._on_way]
             self._on_way.update(claim for claim, _ in taken)
         return taken

@@ -40,6 +40,10 @@ class ClaimQoS(virtual.QoS):
             self.holder.bury(delivery_tag, "rejected by its worker")
         super().ack(delivery_tag)
 
+    def settled(self, delivery_tag: str) -> None:
+        """Its claim has ended otherwise."""
+        super().ack(delivery_tag)
+
     def restore_unacked(self) -> list[Any]:
         """A closed connection says nothing about the tasks that run: they stay claimed."""
         return []

@@ -192,7 +192,20 @@ class Claiming(Publishing, Listening):
         elif claim in holder.held:
             # Queues that workers find by themselves have no consumer of their own; all share one callback.
             known = claimed.queue in self.connection._callbacks
-            self.connection._deliver(payload, claimed.queue if known else self.active_queues[0])
+            try:
+                self.connection._deliver(payload, claimed.queue if known else self.active_queues[0])
+            except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+                # What stands in the message where Celery expects something else would end every worker that takes it.
+                self._refuse(f"Celery cannot take it: {type(error).__name__}: {error}")
+
+    def _refuse(self, objection: str) -> None:
+        """To the dead letters with the message of which Celery could not make a request."""
+        holder, claim = self.holder, self._claim
+        assert holder is not None
+        logger.error("a message goes to the dead letters: %s", objection)
+        if claim in holder.held:
+            holder.bury(claim, objection)
+            self.qos.settled(claim)
 
     def _prepare(self, payload: dict[str, Any], claimed: Claimed) -> None:
         """Put off what is not due yet; hold what is, as Celery wants to see it."""

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import TaskRevokedError
 from celery.worker import state
 from celery.worker.request import Request as StockRequest
 from celery.worker.state import task_ready
@@ -25,17 +26,26 @@ class Request(StockRequest):
     _ending: int | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
-        # Celery makes a subclass for each task, whose own on_success would hide one that is written here.
+        # Celery makes a subclass for each task, whose own methods would hide those that are written here.
         super().__init_subclass__(**options)
-        celerys = cls.__dict__.get("on_success")
-        if celerys is None:
-            return
+        if celerys := cls.__dict__.get("on_success"):
 
-        def on_success(self: Any, failed__retval__runtime: Any, **kwargs: Any) -> Any:
-            self._on_end_of_run(failed=bool(failed__retval__runtime[0]))
-            return celerys(self, failed__retval__runtime, **kwargs)
+            def on_success(self: Any, failed__retval__runtime: Any, **kwargs: Any) -> Any:
+                self._on_end_of_run(failed=bool(failed__retval__runtime[0]))
+                return celerys(self, failed__retval__runtime, **kwargs)
 
-        cls.on_success = on_success
+            cls.on_success = on_success
+        if begins := cls.__dict__.get("execute_using_pool"):
+
+            def execute_using_pool(self: Any, pool: Any, **kwargs: Any) -> Any:
+                try:
+                    return begins(self, pool, **kwargs)
+                except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                    self._refuse(error)
+                    # For Celery the only reason not to run that it lives with; it gives the slot back.
+                    raise TaskRevokedError(self.id) from error
+
+            cls.execute_using_pool = execute_using_pool
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -46,6 +56,15 @@ class Request(StockRequest):
         holder = getattr(self._app.amqp, "holder", None)
         if holder is not None:
             holder.note(self._message.delivery_tag, Outcome(ended, reason))
+
+    def _refuse(self, error: Exception) -> None:
+        """What stands in the message where Celery expects something else would end every worker that takes it."""
+        task_ready(self)
+        claim, holder = self._message.delivery_tag, getattr(self._app.amqp, "holder", None)
+        if holder is None:
+            raise error
+        if claim in holder.held:
+            holder.bury(claim, f"Celery cannot run it: {type(error).__name__}: {error}")
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         holder = getattr(self._app.amqp, "holder", None)
@@ -118,8 +137,23 @@ class Request(StockRequest):
             self._ending = self._child
         if lost and self._goes_back():
             return self._on_process_lost(error)
-        self._note("failed", Mask.of(self._app.conf).text(f"{type(error).__name__}: {error}")[:500])
-        return super().on_failure(exc_info, *args, **kwargs)
+        said = Mask.of(self._app.conf).text(f"{type(error).__name__}: {error}")
+        self._note("failed", said[:500])
+        if isinstance(error, MemoryError):
+            # Celery takes it for a want of the worker's own, and ends that, and then whichever takes the task next.
+            exc_info.exception = RuntimeError(said)
+        return self._settle_failure(exc_info, *args, **kwargs)
+
+    def _settle_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().on_failure(exc_info, *args, **kwargs)
+        except Exception as error:
+            # Redis refuses the result, say. A claim that nobody lets go of would keep its slot for ever.
+            claim, holder = self._message.delivery_tag, getattr(self._app.amqp, "holder", None)
+            if holder is not None and claim in holder.held:
+                self.acknowledged = True
+                holder.bury(claim, f"how it failed could not be told: {type(error).__name__}: {error}")
+            raise
 
     def _goes_back(self) -> bool:
         """Whether a task whose process died runs again: not if it has stored its result already."""

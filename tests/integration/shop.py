@@ -83,6 +83,11 @@ def broken() -> None:
     raise ValueError("out of stock")
 
 
+def starve() -> None:
+    """Asks for more memory than there is, as numpy and CuPy say it."""
+    raise MemoryError("unable to allocate 9 EiB")
+
+
 def confess(self: Any, words: str) -> None:
     """Says it to every kind of logger, from a thread too, and fails with it."""
     logging.getLogger("shop").info("told: %s", words, extra={"words": words, "password": "swordfish"})
@@ -118,6 +123,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.add", **cpu)(add)
     app.task(name="shop.confess", **gpu)(confess)
     app.task(name="shop.broken", gpu=True, **cpu)(broken)
+    app.task(name="shop.starve", gpu=True, **cpu)(starve)
     talk.register(app)
     if SCHEDULED in os.environ:
         options = {"vram": "20GiB"}

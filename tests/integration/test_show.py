@@ -58,6 +58,9 @@ def test_tasks_are_listed_by_state_name_and_time_the_newest_first(
     running = grid.task("wait_for").apply_async((str(signal_file),), vram="70GiB")
     grid.await_state(running.id, "running")
     waiting = grid.task("work").apply_async(vram="70GiB")
+    # Times of tasks are told in milliseconds.
+    at = grid.store.now()
+    eventually(lambda: grid.store.now() > at + 0.002, "the clock has gone on")
     delayed = grid.task("work").apply_async(countdown=60)
     gridq("cancel", delayed.id)
 
