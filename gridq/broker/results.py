@@ -16,6 +16,7 @@ from celery import states
 from celery.backends import redis as stock
 from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
+from redis import exceptions
 
 from gridq.store.client import Client
 
@@ -51,7 +52,11 @@ class _Storing(_Mixed):
         pool = self.client.connection_pool
         if self._results is None or self._results.pool is not pool:
             self._results = Client(pool)
-        self._results.run("result", key, value, seconds)
+        try:
+            self._results.run("result", key, value, seconds)
+        except (exceptions.ReadOnlyError, exceptions.OutOfMemoryError) as refusal:
+            # A primary that was replaced, or is full: often for a moment, and the task's work would be for nothing.
+            raise exceptions.ConnectionError(str(refusal)) from refusal
 
 
 class ResultConsumer(stock.ResultConsumer):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery, states
 from celery.backends.redis import RedisBackend as StockBackend
 from celery.result import AsyncResult
@@ -13,6 +16,7 @@ from kombu.exceptions import DecodeError
 import gridq
 from gridq.broker import results
 from gridq.broker.results import RedisBackend
+from gridq.broker.server import LocalServer
 from tests.conftest import Database
 
 
@@ -90,3 +94,18 @@ def test_a_result_that_nobody_can_read_troubles_only_who_waits_for_it(
     wait_for(unreadable)
     with pytest.raises(DecodeError, match="0x80"):
         unreadable.get(timeout=10)
+
+
+def test_a_result_that_redis_refuses_for_a_moment_is_stored(tmp_path: Path) -> None:
+    with LocalServer(tmp_path) as server, redis.Redis.from_url(server.url) as operator:
+        app = gridq.install(Celery("results", broker=server.url, backend=server.url))
+        refused = threading.Event()
+        app.backend.on_connection_error = lambda *_: refused.set() or 0.01
+        operator.config_set("maxmemory", 1)
+        operator.config_set("maxmemory-policy", "noeviction")
+        storing = threading.Thread(target=app.backend.store_result, args=("t1", 42, states.SUCCESS))
+        storing.start()
+        assert refused.wait(10)
+        operator.config_set("maxmemory", 0)
+        storing.join(20)
+        assert app.backend.get_result("t1") == 42
