@@ -133,7 +133,8 @@ class Holder:
         self.acks.start_again()
         self.settle(channel.store)
         self.reassert(channel.store)
-        back = claims.take_back(channel.store, self.worker, self._process, [*self.held, *self.acks.claims])
+        assert channel.identity is not None
+        back = claims.take_back(channel.store, channel.identity, self._process, [*self.held, *self.acks.claims])
         if back:
             logger.warning("%s put back %d task(s) that it had claimed but never got", self.worker, back)
 

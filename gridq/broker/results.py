@@ -16,9 +16,8 @@ from celery import states
 from celery.backends import redis as stock
 from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
-from redis import exceptions
 
-from gridq.store.client import Client
+from gridq.store.client import Client, LostError, NoWritesError
 
 #: Seconds between two looks for results that are awaited.
 LOOK = 5.0
@@ -54,9 +53,9 @@ class _Storing(_Mixed):
             self._results = Client(pool)
         try:
             self._results.run("result", key, value, seconds)
-        except (exceptions.ReadOnlyError, exceptions.OutOfMemoryError) as refusal:
+        except NoWritesError as refusal:
             # A primary that was replaced, or is full: often for a moment, and the task's work would be for nothing.
-            raise exceptions.ConnectionError(str(refusal)) from refusal
+            raise LostError(str(refusal)) from refusal
 
 
 class ResultConsumer(stock.ResultConsumer):

@@ -40,7 +40,7 @@ _WRITING = (
 
 _TASKS = ("task:*", "tasks:*", "counters", "counters:tasks")
 _WAITING = ("ready:*", "consumer:*", "wake:*", "constrained", "homes", "delayed", "delayed:messages")
-_LEASES = ("claims:*", "workers", "leases", "holders", "reaped", "epoch", "nothing", "gpus")
+_LEASES = ("claims:*", "attached:*", "workers", "leases", "holders", "reaped", "epoch", "nothing", "gpus")
 _OUTPUT = ("output:*", "outputs", "outputs:sizes", "outputs:sum")
 _ENDS = ("cancels:untold", "dead", "dead:messages", "dead:untold", "telling:*")
 _SAMPLES = ("samples", "sampled")

@@ -195,17 +195,18 @@ def release(client: Client, worker: str, claims: Iterable[str]) -> int:
     return int(client.run("release", worker, "only", *claims))
 
 
-def take_back(client: Client, worker: str, process: str, known: Iterable[str]) -> int:
-    """Put back the claims whose answers were lost on the way.
+def take_back(client: Client, who: Identity, process: str, known: Iterable[str]) -> int:
+    """Put back the claims whose answers were lost on the way, and let no earlier consumer of this worker claim another.
 
     Args:
+        who: the consumer that looks for the worker from now on.
         process: what the claim ids of this process begin with; those of others are none of its business.
         known: its claims that it knows of.
 
     Returns:
         How many there were.
     """
-    return int(client.run("release", worker, "lost", process, *known))
+    return int(client.run("release", who.worker, "lost", process, who.consumer, *known))
 
 
 def postpone(client: Client, worker: str, claim: str, delay: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 from redis.exceptions import NoScriptError as NoScriptError
 from redis.retry import Retry
 
@@ -26,6 +26,12 @@ StrangerError = AuthenticationError
 
 #: What a server answers that is there, but does not do what it was asked: a forbidden command, an error of a script.
 RefusedError = ResponseError
+
+#: What a server raises that takes no writes for now: a full one, or one that is the primary no more.
+NoWritesError = (ReadOnlyError, OutOfMemoryError)
+
+#: What a server raises that is not there, and what is tried again for.
+LostError = redis.ConnectionError
 
 #: What the server says where a script was not allowed a command or a key: Redis 7.0, and newer ones and Valkey.
 _REFUSED_IN_SCRIPT = ("The user executing the script can't", "ACL failure in script")

@@ -8,6 +8,7 @@ kombu's own: `<queue>` for priority step 0 and `<queue>\\x06\\x16<step>` for the
 | `gridq:claims:<worker>`   | hash   | while claimed   | claim id → `home\\nsuffix\\nclaimed at\\ntask id\\nmessage`  |
 | `gridq:ready:<queue>`     | zset   | 1 h after use   | consumers that looked and found nothing, by rank, lightest 1st|
 | `gridq:consumer:<id>`     | hash   | 3 s after a look| slots and bytes free in a ready consumer, its rank and queues |
+| `gridq:attached:<worker>` | string | 1 h             | the consumer on its last connection, the only one that claims |
 | `gridq:wake:<id>`         | list   | 10 s            | wake tokens of one consumer; losing one costs a second at most|
 | `gridq:delayed`           | zset   | while delayed   | delayed id → when due                                         |
 | `gridq:delayed:messages`  | hash   | while delayed   | delayed id → `queue\\nsuffix\\nbytes\\ntask id\\nmessage`     |

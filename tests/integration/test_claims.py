@@ -13,7 +13,7 @@ from fleet import eventually
 from lane import SUFFIXES, Consumer, Lane, message
 
 from gridq.store import cancels, claims
-from gridq.store.claims import Offer, Outcome
+from gridq.store.claims import Identity, Offer, Outcome
 from gridq.store.client import Client
 from gridq.units import GIB
 
@@ -201,9 +201,18 @@ def test_a_process_takes_back_its_own_claims_that_it_does_not_know_of_and_no_oth
     known, lost, others = lane.put(), lane.put(), lane.put()
     for claim in ("a-1", "a-2", "b-1"):
         worker.look(claim)
-    assert claims.take_back(lane.client, worker.worker, "a-", ["a-1"]) == 1
+    assert claims.take_back(lane.client, worker.identity, "a-", ["a-1"]) == 1
     assert [lane.record(task).state for task in (known, lost, others)] == ["running", "waiting", "running"]
     assert worker.look()[2] == lost
+
+
+def test_a_look_that_comes_after_its_connection_was_given_up_claims_nothing(lane: Lane) -> None:
+    worker = lane.consumer("gpu0@node1")
+    task = lane.put()
+    claims.take_back(lane.client, Identity(worker.worker, f"{worker.worker}:next"), "a-", [])
+    assert worker.look() is None and lane.record(task).state == "waiting"
+    claims.take_back(lane.client, worker.identity, "a-", [])
+    assert worker.look()[2] == task
 
 
 def test_who_has_lost_the_name_claims_nothing_under_it(lane: Lane) -> None:

@@ -140,7 +140,7 @@ def test_no_key_lies_outside_of_the_prefix(database: Any) -> None:
     claims.postpone(lane.client, other.worker, other.look()[0], 60)
     lane.put(), other.look()
     claims.release(lane.client, other.worker, [])
-    claims.take_back(lane.client, other.worker, "", [])
+    claims.take_back(lane.client, other.identity, "", [])
     worker.ack(claim, wake=other.identity.consumer)
     claims.retire(lane.client, worker.identity, [""])
     lane.push("gpu:h100"), other.look(queues=["gpu:h100"])

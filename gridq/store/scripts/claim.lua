@@ -18,6 +18,8 @@ local now = now_ms()
 -- Nobody would ever take back what a worker without a lease holds; and the name may have another holder by now.
 local holder = redis.call('HGET', G .. 'holders', worker)
 local ours = holder and (token == '' or split(holder, 1)[1] == token)
+local attached = redis.call('GET', G .. 'attached:' .. worker)
+ours = ours and (not attached or attached == consumer)
 if not ours or lease_ends(worker) <= now then return {false, -1, redis.call('SCARD', G .. 'constrained')} end
 local due = promote(now)
 

@@ -11,7 +11,7 @@ import redis
 from gridq.broker.fleet import Fleet
 from gridq.broker.holder import Held, Holder, Keeping
 from gridq.errors import BrokerError
-from gridq.store.claims import Offer, Outcome
+from gridq.store.claims import Identity, Offer, Outcome
 
 
 class Store:
@@ -36,7 +36,7 @@ class Store:
 
 
 class Channel:
-    identity = None
+    identity = Identity("gpu0@node1", "gpu0@node1:c1")
     is_napping = False
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ def test_an_ack_that_did_not_reach_redis_is_sent_on_the_next_connection(holder: 
     assert fresh.store.calls == [
         ("ack", "gpu0@node1", "c1", "failed", "ValueError", 60_000, ""),
         ("reassert", "gpu0@node1", "", "c2", "", "", "t2", ""),
-        ("release", "gpu0@node1", "lost", holder.next_claim().rpartition("-")[0] + "-", "c2"),
+        ("release", "gpu0@node1", "lost", holder.next_claim().rpartition("-")[0] + "-", "gpu0@node1:c1", "c2"),
     ]
     again = Channel()
     holder.attach(again)
