@@ -51,12 +51,16 @@ class Claiming(Publishing, Listening):
 
     def hold_for(self, holder: Holder) -> None:
         """Look for tasks for this worker from now on."""
-        # One identity per channel, not per process: a dead channel's connection may still eat its wake tokens.
-        self.identity = Identity(holder.worker, f"{holder.worker}:{secrets.token_hex(4)}")
         self.holder = holder
         self._thread = get_ident()
         self._qos = ClaimQoS(self, self.qos.prefetch_count, holder)
+        self._attach(holder)
+
+    def _attach(self, holder: Holder) -> None:
+        """Work on a new connection, by a new identity: what the dead one asked may yet arrive, and claims nothing."""
+        self.identity = Identity(holder.worker, f"{holder.worker}:{secrets.token_hex(4)}")
         holder.attach(self)
+        self._asked = None
 
     @property
     def is_napping(self) -> bool:
@@ -83,6 +87,9 @@ class Claiming(Publishing, Listening):
         queues = self.active_queues
         if not queues:
             return
+        if self._asked is not None:
+            # Its answer was never read: kombu found it overdue, and gave up the connection.
+            self._attach(self.holder)
         offer = None if self._nap else self._offer(self.holder, queues)
         if offer is None:
             self.holder.settle(self.store)
