@@ -52,23 +52,26 @@ class Request(StockRequest):
         # The child learns under which claim it runs the task; what it prints is kept by that.
         self.delivery_info["claim"] = message.delivery_tag
 
+    @property
+    def _holder(self) -> Any:
+        """What holds the claims of this worker; None on a broker without claims."""
+        return getattr(self._app.amqp, "holder", None)
+
     def _note(self, ended: str, reason: str = "") -> None:
-        holder = getattr(self._app.amqp, "holder", None)
-        if holder is not None:
+        if (holder := self._holder) is not None:
             holder.note(self._message.delivery_tag, Outcome(ended, reason))
 
     def _refuse(self, error: Exception) -> None:
         """What stands in the message where Celery expects something else would end every worker that takes it."""
         task_ready(self)
-        claim, holder = self._message.delivery_tag, getattr(self._app.amqp, "holder", None)
+        claim, holder = self._message.delivery_tag, self._holder
         if holder is None:
             raise error
         if claim in holder.held:
             holder.bury(claim, f"Celery cannot run it: {type(error).__name__}: {error}")
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
-        holder = getattr(self._app.amqp, "holder", None)
-        if holder is not None:
+        if (holder := self._holder) is not None:
             holder.began(self._message.delivery_tag, pid)
             if not self.task.acks_late:
                 holder.acks_early(self._message.delivery_tag)
@@ -105,8 +108,7 @@ class Request(StockRequest):
         super().acknowledge()
 
     def _ended(self) -> None:
-        holder = getattr(self._app.amqp, "holder", None)
-        if holder is not None:
+        if (holder := self._holder) is not None:
             holder.ended(self._message.delivery_tag)
 
     def _on_end_of_run(self, *, failed: bool) -> None:
@@ -149,7 +151,7 @@ class Request(StockRequest):
             return super().on_failure(exc_info, *args, **kwargs)
         except Exception as error:
             # Redis refuses the result, say. A claim that nobody lets go of would keep its slot for ever.
-            claim, holder = self._message.delivery_tag, getattr(self._app.amqp, "holder", None)
+            claim, holder = self._message.delivery_tag, self._holder
             if holder is not None and claim in holder.held:
                 self.acknowledged = True
                 holder.bury(claim, f"how it failed could not be told: {type(error).__name__}: {error}")
@@ -159,11 +161,11 @@ class Request(StockRequest):
         """Whether a task whose process died runs again: not if it has stored its result already."""
         if not self.task.acks_late:
             return False
-        return getattr(self._app.amqp, "holder", None) is not None and not self._success_was_stored()
+        return self._holder is not None and not self._success_was_stored()
 
     def _on_process_lost(self, error: WorkerLostError) -> None:
         task_ready(self)
-        claim, holder, lease = self._message.delivery_tag, self._app.amqp.holder, self._app.gridq_lease
+        claim, holder, lease = self._message.delivery_tag, self._holder, self._app.gridq_lease
         held = holder.held.get(claim)
         replaced = holder.replaced.pop(self.worker_pid, None)
         if replaced is not None:
