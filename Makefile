@@ -23,15 +23,15 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check gridq tests examples benchmarks deploy
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit -q -c pyproject.toml -r gridq 2>.venv/bandit.log || { cat .venv/bandit.log >&2; exit 1; }
 
 # Deployments, on machines, engines and servers of their own; those of the labs in the folder that GRIDQ_LAB names.
 deploy-test: .venv/test.stamp
 	$(BIN)/python -m pytest tests/deploy $(ARGS)
 
-# Known weaknesses of ours and of what we use. The advisories come from the network, and where nobody serves them pip-audit
-# finds nothing wrong with an old pip either: then that part is skipped, and said to be.
+# Known weaknesses of what we use; those of our own are for lint. The advisories come from the network, and where nobody
+# serves them pip-audit finds nothing wrong with an old pip either: then it is skipped, and said to be.
 audit: .venv/dev.stamp
-	$(BIN)/bandit -q -c pyproject.toml -r gridq
 	@if echo 'pip==20.0' | $(BIN)/pip-audit --no-deps --disable-pip --progress-spinner off -r /dev/stdin 2>&1 | grep -qE 'Found [1-9]'; \
 	    then $(BIN)/pip-audit --local --skip-editable; \
 	    else echo "skipped: pip-audit, since nobody tells advisories here"; fi
