@@ -110,8 +110,6 @@ class Holder:
         self.excused: dict[str, tuple[str, Charge]] = {}
         #: The last tasks that are no longer held, and when that was by the clock of `Held.since`.
         self.recent: deque[tuple[Held, float]] = deque(maxlen=_MOST_RECENT)
-        #: Children that were ended although they ran nothing, and why: a task that met one is not to blame.
-        self.replaced: dict[int, str] = {}
         self._offer = offer
         self._keeping = keeping
         #: The token of the worker's lease; it changes when a lease is lost.

@@ -1,4 +1,4 @@
-"""Where a worker and the processes of its tasks leave word for each other: three folders.
+"""Where a worker and the processes of its tasks leave word for each other: four folders.
 
 A file's name is its claim and its task, so that what a worker that was killed has left can still be told apart.
 """
@@ -25,11 +25,13 @@ class Desk:
         pads: what tasks print while they run, a file for each child, see worker/pad.py.
         printed: what tasks have printed, a file for each.
         reported: how far they are, a file for each.
+        broken: which children cannot go on, see worker/stale.py.
     """
 
     pads: Path
     printed: Path
     reported: Path
+    broken: Path
 
     @classmethod
     def of(cls, runtime_dir: Path, worker: str) -> Self:
@@ -42,12 +44,12 @@ class Desk:
         own = runtime_dir / "output" / worker.replace("/", "_")
         for folder in (own.parent, own):
             private_dir(folder)
-        return cls(*(private_dir(own / name) for name in ("pads", "printed", "reported")))
+        return cls(*(private_dir(own / name) for name in ("pads", "printed", "reported", "broken")))
 
     def remove(self) -> None:
         """Remove the folders, if nothing is left in them."""
         with contextlib.suppress(OSError):
-            for folder in (self.pads, self.printed, self.reported, self.printed.parent):
+            for folder in (self.pads, self.printed, self.reported, self.broken, self.printed.parent):
                 folder.rmdir()
 
 

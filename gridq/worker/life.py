@@ -22,12 +22,13 @@ from gridq.logs.complaint import complain
 from gridq.placement.load import Weights
 from gridq.store.claims import Offer
 from gridq.store.leases import Terms
-from gridq.worker import footprint, inspection, printing
+from gridq.worker import footprint, inspection, printing, stale
 from gridq.worker.desk import Desk
 from gridq.worker.drain import Drain
 from gridq.worker.gate import Gate
 from gridq.worker.lease import Lease
 from gridq.worker.place import Place, Wish, take_place
+from gridq.worker.stale import Stale
 from gridq.worker.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Life:
     drain: Drain
     tally: Tally
     desk: Desk | None
+    stale: Stale
 
 
 def connect_signals(app: Any, settings: Settings) -> None:
@@ -113,10 +115,16 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
     worker.app.gridq_lease = lease
     holder.token = lambda: lease.claimant.token
     desk = _desk(place, settings)
-    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, Drain(gate, holder), Tally(), desk)
+    worker.app.gridq_stale = Stale(desk.broken if desk else None)
+    drain = Drain(gate, holder)
+    worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, drain, Tally(), desk, worker.app.gridq_stale)
     footprint.follow(place, settings)
-    if desk is not None:
-        printing.follow(desk, settings)
+    if desk is None:
+        return
+    if place.devices:
+        # Before a child begins to keep what a task prints, which it may not run.
+        stale.follow(desk.broken)
+    printing.follow(desk, settings)
 
 
 def _holder(app: Any, place: Place, gate: Gate, settings: Settings) -> Holder:

@@ -167,7 +167,7 @@ class Request(StockRequest):
         task_ready(self)
         claim, holder, lease = self._message.delivery_tag, self._holder, self._app.gridq_lease
         held = holder.held.get(claim)
-        replaced = holder.replaced.pop(self.worker_pid, None)
+        replaced = self._app.gridq_stale.excuse(self.worker_pid)
         if replaced is not None:
             holder.excuse(claim, replaced)
         if state.should_terminate or not lease.holds or held is None or lease.end.fenced_at > held.since:

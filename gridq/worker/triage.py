@@ -19,6 +19,7 @@ from gridq.queues import is_gpu
 from gridq.worker.deadline import now
 from gridq.worker.guard import children, kill_group
 from gridq.worker.life import Life
+from gridq.worker.stale import Stale
 from gridq.worker.tally import Tally
 from gridq.worker.usage import Usage
 from gridq.worker.witness import Presence, Witness, present
@@ -30,7 +31,6 @@ TICK = 0.25
 #: Seconds after which a task whose process was killed runs elsewhere though the process has not ended. It may be stuck
 #: inside the driver of a GPU that is gone; whatever becomes of it, no code of the task runs there any more.
 STUCK = 5.0
-_MOST_REPLACED = 16
 
 
 class Triage(bootsteps.StartStopStep):
@@ -51,7 +51,7 @@ class Triage(bootsteps.StartStopStep):
         if life.ward is None:
             return
         witness = Witness(life.place.name, lambda: open_client(worker.app))
-        self._round = Round(life.ward, life.holder, witness, worker.pool, life.tally)
+        self._round = Round(life.ward, life.holder, witness, worker.pool, life.tally, life.stale)
         self._usage = Usage([device.uuid for device in life.place.devices], life.ward.latest, self._round.held)
         life.holder.measured = self._usage.measured
         pause = min(TICK, life.settings.probe_interval / 2)
@@ -92,16 +92,17 @@ class Round:
         witness: who notes what happened to them.
         pool: Celery's pool, whose processes run them.
         tally: who counts the errors.
+        stale: which of the processes must be replaced.
     """
 
-    def __init__(self, ward: Ward, holder: Holder, witness: Witness, pool: Any, tally: Tally) -> None:
+    def __init__(self, ward: Ward, holder: Holder, witness: Witness, pool: Any, tally: Tally, stale: Stale) -> None:
         self._ward = ward
         self._holder = holder
         self._witness = witness
         self._pool = pool
         self._tally = tally
         self._killed: dict[str, float] = {}
-        self._stale: dict[int, str] = {}
+        self._stale = stale
 
     def run_once(self) -> None:
         """Look once, and do what must be done at once."""
@@ -111,8 +112,7 @@ class Round:
             self._end_tasks(reason)
         for uuid, finding in findings.items():
             self._note(uuid, finding)
-        if self._stale:
-            self._replace()
+        self._replace()
 
     def end(self) -> None:
         """Write what is left to write, end what is left of checks."""
@@ -145,7 +145,7 @@ class Round:
             self._witness.note(uuid, event, self._presences())
         if finding.recycle:
             why = f"an error hit processes of {uuid}, and this one was replaced"
-            self._stale |= dict.fromkeys(self._processes(), why)
+            self._stale.mark(self._processes(), why)
 
     def _presences(self) -> list[Presence]:
         offset = time.monotonic() - now()
@@ -166,17 +166,11 @@ class Round:
 
     def _replace(self) -> None:
         """End the stale children that run no task; the pool starts others in their place."""
+        stale = self._stale.among(self._processes())
         running = {task.pid for task in self._holder.running.values()}
-        living = self._processes()
-        self._stale = {pid: why for pid, why in self._stale.items() if pid in living}
         if None in running:
             # Whose task it becomes is being decided.
             return
-        for pid in self._stale.keys() - running:
-            why, replaced = self._stale.pop(pid), self._holder.replaced
-            # A task that it is given in this very moment is not to blame. Long ago is another process with that pid.
-            replaced[pid] = why
-            for old in list(replaced)[:-_MOST_REPLACED]:
-                replaced.pop(old, None)
-            logger.info("process %d ends: %s", pid, why)
-            kill_group(pid)
+        for pid in stale.keys() - running:
+            logger.info("process %d ends: %s", pid, stale[pid])
+            self._stale.end(pid)

@@ -141,13 +141,22 @@ class NvmlRig(Rig):
 
 def compile_fake_nvml(target: Path, *flags: str) -> Path:
     """A directory with a libnvidia-ml.so.1 of our own."""
+    return _compile(target / "libnvidia-ml.so.1", HERE / "fake_nvml.c", *flags).parent
+
+
+def compile_fake_cuda(target: Path) -> Path:
+    """A libcuda.so.1 of our own in this directory."""
+    return _compile(target / "libcuda.so.1", HERE / "fake_cuda.c", "-Wl,-soname,libcuda.so.1")
+
+
+def _compile(library: Path, source: Path, *flags: str) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        reason = "no C compiler, which the NVML stand-in needs (Debian: apt install gcc libc6-dev)"
+        reason = "no C compiler, which the stand-ins for the driver need (Debian: apt install gcc libc6-dev)"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    target.mkdir()
+    library.parent.mkdir()
     command = [compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *flags]
-    subprocess.run([*command, "-o", target / "libnvidia-ml.so.1", HERE / "fake_nvml.c"], check=True)
-    return target
+    subprocess.run([*command, "-o", library, source], check=True)
+    return library

@@ -5,6 +5,7 @@ Workers import `shop:app`; a test builds its own app of the same tasks for its o
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import threading
@@ -88,6 +89,14 @@ def starve() -> None:
     raise MemoryError("unable to allocate 9 EiB")
 
 
+def crash_cuda(library: str, code: int, *, caught: bool = False) -> int:
+    """A kernel of it fails with this CUresult, after which CUDA works no more in its process."""
+    ctypes.CDLL(library).fake_fail(code)
+    if not caught:
+        raise RuntimeError(f"CUDA error {code}")
+    return os.getpid()
+
+
 def confess(self: Any, words: str) -> None:
     """Says it to every kind of logger, from a thread too, and fails with it."""
     logging.getLogger("shop").info("told: %s", words, extra={"words": words, "password": "swordfish"})
@@ -124,6 +133,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.confess", **gpu)(confess)
     app.task(name="shop.broken", gpu=True, **cpu)(broken)
     app.task(name="shop.starve", gpu=True, **cpu)(starve)
+    app.task(name="shop.crash_cuda", gpu=True, **cpu)(crash_cuda)
     talk.register(app)
     if SCHEDULED in os.environ:
         options = {"vram": "20GiB"}

@@ -17,6 +17,7 @@ from gridq.gpu.course import Finding
 from gridq.gpu.health import State, Verdict
 from gridq.gpu.xid import XidEvent
 from gridq.worker import triage
+from gridq.worker.stale import Stale
 from gridq.worker.tally import Tally
 from gridq.worker.triage import Round
 from gridq.worker.witness import LATE, Presence, concerned
@@ -63,10 +64,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.holder = Holder("gpu0@node1", lambda queues, slots: None, lambda payload: None, Keeping(60, 3))
-        self.ward, self.witness, self.tally = Ward(), Witness(), Tally()
+        self.ward, self.witness, self.tally, self.stale = Ward(), Witness(), Tally(), Stale(None)
         self.children = [Child(), Child()]
         pool = SimpleNamespace(info={"processes": [child.pid for child in self.children]})
-        self.round = Round(self.ward, self.holder, self.witness, pool, self.tally)  # type: ignore[arg-type]
+        self.round = Round(self.ward, self.holder, self.witness, pool, self.tally, self.stale)  # type: ignore[arg-type]
 
     def hold(self, task: str, child: Child | None, queue: str = "gpu.8g") -> None:
         self.holder.held[f"claim of {task}"] = Held(task, 0, queue)
@@ -161,7 +162,7 @@ def test_stale_children_are_replaced_each_when_it_runs_nothing(bench: Bench) -> 
     bench.holder.held.clear()
     bench.look(HEALTHY)
     assert busy.ended()
-    assert bench.holder.replaced.keys() == {busy.pid, idle.pid}
+    assert all(bench.stale.excuse(child.pid) for child in (busy, idle))
 
 
 def test_no_child_is_replaced_while_a_task_looks_for_one(bench: Bench) -> None:

@@ -1,0 +1,51 @@
+"""A task after which CUDA works no more in its process costs no other task anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fleet import DEADLINE, NODE, Fleet, eventually
+from rigs import compile_fake_cuda
+
+ILLEGAL_ADDRESS = 700
+OUT_OF_MEMORY = 2
+WORKER = f"gpu3@{NODE}"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(compile_fake_cuda(tmp_path_factory.mktemp("cuda") / "lib"))
+
+
+def process(grid: Fleet) -> int:
+    """The process that runs the next task of the worker."""
+    pid: int = grid.task("work").apply_async(queue=WORKER).get(timeout=DEADLINE)["pid"]
+    return pid
+
+
+@pytest.mark.parametrize("caught", [False, True], ids=["fails", "goes on"])
+def test_tasks_that_wait_behind_it_run_in_another_process(grid: Fleet, library: str, caught: bool) -> None:
+    before = process(grid)
+    crash = grid.task("crash_cuda").apply_async((library, ILLEGAL_ADDRESS), {"caught": caught}, queue=WORKER)
+    behind = [grid.task("work").apply_async(queue=WORKER) for _ in range(5)]
+    pids = {where["pid"] for where in grid.results(behind)}
+    assert before not in pids and len(pids) == 1
+    assert grid.await_state(crash.id, "done" if caught else "failed").attempts == 1
+    # Nothing of them had begun in the old process, and none of them is said to have lost one.
+    assert [grid.record(task.id).losses for task in behind] == [0] * 5
+    assert [len(grid.ledger.runs([task.id])) for task in behind] == [1] * 5
+
+
+def test_its_process_is_replaced_though_nothing_waits(grid: Fleet, library: str) -> None:
+    before = process(grid)
+    grid.task("crash_cuda").apply_async((library, ILLEGAL_ADDRESS), queue=WORKER)
+    eventually(lambda: not Path(f"/proc/{before}").exists(), "the process, and the GPU memory that it held, are gone")
+    assert process(grid) != before
+
+
+def test_after_an_error_that_cuda_survives_the_process_stays(grid: Fleet, library: str) -> None:
+    before = process(grid)
+    crash = grid.task("crash_cuda").apply_async((library, OUT_OF_MEMORY), queue=WORKER)
+    grid.await_state(crash.id, "failed")
+    assert process(grid) == before
