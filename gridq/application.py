@@ -39,6 +39,8 @@ REQUIRED = {
     "worker_enable_prefetch_count_reduction": False,
     # A lost connection does not end a task; a lost lease does.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # The result of a lost worker stands: gridq looks for it, and goes on where Celery would leave a chord uncounted.
+    "worker_deduplicate_successful_tasks": False,
 }
 
 #: The settings of Celery that say where a Redis is.
@@ -51,8 +53,6 @@ DEFAULTS = {
     "task_default_exchange": EXCHANGE,
     "task_default_routing_key": CPU,
     "broker_connection_retry_on_startup": True,
-    # A worker that was lost between storing a result and acknowledging its task: the result stands.
-    "worker_deduplicate_successful_tasks": True,
 }
 
 

@@ -8,6 +8,7 @@ from celery import Task
 
 from gridq.errors import NeedError
 from gridq.needs import NEED_NAMES, Needs, misspelt
+from gridq.worker.again import stored_success
 
 
 class GpuTask(Task):
@@ -53,6 +54,7 @@ class GpuTask(Task):
             return super().__call__(*args, **kwargs)
         lease.insist()
         try:
-            return super().__call__(*args, **kwargs)
+            stored = stored_success(self)
+            return super().__call__(*args, **kwargs) if stored is None else stored["result"]
         finally:
             lease.insist()

@@ -17,7 +17,8 @@ from celery.backends import redis as stock
 from celery.exceptions import BackendStoreError
 from kombu.utils.encoding import bytes_to_str
 
-from gridq.store.client import Client, LostError, NoWritesError
+from gridq.broker.chords import Counting
+from gridq.store.client import Client, try_again_later
 
 #: Seconds between two looks for results that are awaited.
 LOOK = 5.0
@@ -51,11 +52,8 @@ class _Storing(_Mixed):
         pool = self.client.connection_pool
         if self._results is None or self._results.pool is not pool:
             self._results = Client(pool)
-        try:
+        with try_again_later():
             self._results.run("result", key, value, seconds)
-        except NoWritesError as refusal:
-            # A primary that was replaced, or is full: often for a moment, and the task's work would be for nothing.
-            raise LostError(str(refusal)) from refusal
 
 
 class ResultConsumer(stock.ResultConsumer):
@@ -89,13 +87,13 @@ class ResultConsumer(stock.ResultConsumer):
         return meta
 
 
-class RedisBackend(_Storing, stock.RedisBackend):
+class RedisBackend(_Storing, Counting, stock.RedisBackend):
     """redis:// and rediss://"""
 
     ResultConsumer = ResultConsumer
 
 
-class SentinelBackend(_Storing, stock.SentinelBackend):
+class SentinelBackend(_Storing, Counting, stock.SentinelBackend):
     """sentinel://"""
 
     ResultConsumer = ResultConsumer

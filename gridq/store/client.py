@@ -27,9 +27,6 @@ StrangerError = AuthenticationError
 #: What a server answers that is there, but does not do what it was asked: a forbidden command, an error of a script.
 RefusedError = ResponseError
 
-#: What a server raises that takes no writes for now: a full one, or one that is the primary no more.
-NoWritesError = (ReadOnlyError, OutOfMemoryError)
-
 #: What a server raises that is not there, and what is tried again for.
 LostError = redis.ConnectionError
 
@@ -80,6 +77,18 @@ def forbid(error: Exception) -> None:
             f"expected the broker to let this user do what was asked, it answered: {told}",
             hint="its role has not the right; `gridq acl` and docs/security.md say what each role may do",
         ) from error
+
+
+@contextmanager
+def try_again_later() -> Iterator[None]:
+    """Raise LostError where the server takes no writes for now: a full one, or one that is the primary no more.
+
+    Often it is for a moment, and what a task has worked for would be lost.
+    """
+    try:
+        yield
+    except (ReadOnlyError, OutOfMemoryError) as refusal:
+        raise LostError(str(refusal)) from refusal
 
 
 class Client:

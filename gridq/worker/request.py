@@ -158,10 +158,10 @@ class Request(StockRequest):
             raise
 
     def _goes_back(self) -> bool:
-        """Whether a task whose process died runs again: not if it has stored its result already."""
-        if not self.task.acks_late:
+        """Whether a task whose process died comes again: not if its result is stored, and no more is to be done."""
+        if not self.task.acks_late or self._holder is None:
             return False
-        return self._holder is not None and not self._success_was_stored()
+        return self.chord is not None or not self._success_was_stored()
 
     def _on_process_lost(self, error: WorkerLostError) -> None:
         task_ready(self)

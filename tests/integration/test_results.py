@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery, states
+from celery.app.task import Context
 from celery.backends.redis import RedisBackend as StockBackend
 from celery.result import AsyncResult
 from kombu.exceptions import DecodeError
@@ -96,16 +98,35 @@ def test_a_result_that_nobody_can_read_troubles_only_who_waits_for_it(
         unreadable.get(timeout=10)
 
 
-def test_a_result_that_redis_refuses_for_a_moment_is_stored(tmp_path: Path) -> None:
-    with LocalServer(tmp_path) as server, redis.Redis.from_url(server.url) as operator:
-        app = gridq.install(Celery("results", broker=server.url, backend=server.url))
-        refused = threading.Event()
-        app.backend.on_connection_error = lambda *_: refused.set() or 0.01
+@pytest.fixture
+def own_app(tmp_path: Path) -> Iterator[Celery]:
+    """An app on a server of its own, which is filled up."""
+    with LocalServer(tmp_path) as server:
+        yield gridq.install(Celery("results", broker=server.url, backend=server.url))
+
+
+def while_full(app: Celery, act: Callable[..., object], *arguments: Any) -> None:
+    """Do what the server refuses, since it has no memory left; after a while it has."""
+    refused = threading.Event()
+    app.backend.on_connection_error = lambda *_: refused.set() or 0.01
+    with redis.Redis.from_url(app.conf.broker_url) as operator:
         operator.config_set("maxmemory", 1)
         operator.config_set("maxmemory-policy", "noeviction")
-        storing = threading.Thread(target=app.backend.store_result, args=("t1", 42, states.SUCCESS))
-        storing.start()
+        acting = threading.Thread(target=act, args=arguments)
+        acting.start()
         assert refused.wait(10)
         operator.config_set("maxmemory", 0)
-        storing.join(20)
-        assert app.backend.get_result("t1") == 42
+        acting.join(20)
+
+
+def test_a_result_that_redis_refuses_for_a_moment_is_stored(own_app: Celery) -> None:
+    while_full(own_app, own_app.backend.store_result, "t1", 42, states.SUCCESS)
+    assert own_app.backend.get_result("t1") == 42
+
+
+def test_a_part_of_a_chord_that_redis_refuses_for_a_moment_is_counted_once(own_app: Celery) -> None:
+    backend, part = own_app.backend, Context(id="t1", group="g1", group_index=0, chord={})
+    backend.set_chord_size("g1", 2)
+    while_full(own_app, backend.on_chord_part_return, part, states.SUCCESS, 42)
+    backend.on_chord_part_return(part, states.SUCCESS, 42)
+    assert backend.client.zcard(backend.get_key_for_group("g1", ".j")) == 1
