@@ -138,11 +138,17 @@ class Holder:
 
     def settle(self, client: Client) -> None:
         """Tell Redis what could not be told before: which tasks ended, and which go back."""
-        self._send_acks()
+        self._send_acks(client)
         dropped = list(self._dropped)
         if dropped:
             claims.release(client, self.worker, dropped)
             self._dropped.difference_update(dropped)
+
+    def tell_all(self, client: Client) -> bool:
+        """This process is going to end: tell Redis all that it may not have heard; returns whether it has now."""
+        self.acks.start_again()
+        self.settle(client)
+        return not (self.acks.claims or self._dropped)
 
     def reassert(self, client: Client) -> None:
         """Say again what this worker holds, to a server that may have forgotten it."""
@@ -200,8 +206,8 @@ class Holder:
         outcome = self._outcomes.get(claim, Outcome())
         self.acks.add(claim, replace(outcome, measured=self.measured(claim)))
         self._forget(claim)
-        if self._channel is None or not self._channel.look_next():
-            self._send_acks()
+        if self._channel is not None and not self._channel.look_next():
+            self._send_acks(self._channel.store)
 
     def release(self, claim: str) -> None:
         """Put a task back in front of its queue."""
@@ -261,8 +267,8 @@ class Holder:
         self._outcomes.pop(claim, None)
         self.excused.pop(claim, None)
 
-    def _send_acks(self) -> None:
-        channel = self._channel
-        if channel is not None:
-            wake = channel.identity.consumer if channel.is_napping and channel.identity else ""
-            self.acks.send(channel.store, wake)
+    def _send_acks(self, client: Client) -> None:
+        channel, wake = self._channel, ""
+        if channel is not None and channel.identity is not None and channel.is_napping:
+            wake = channel.identity.consumer
+        self.acks.send(client, wake)

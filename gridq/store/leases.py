@@ -31,7 +31,8 @@ moment cannot be refused by anybody.
 - Redis comes back without its memory, or without its last second (failover): the epoch is another one, or a claim is
   missing. The worker says again what it holds (`reassert`), and the message is taken out of its list if it is there.
 - A worker is told to stop, or drained with a deadline: it claims nothing more; what has not ended in time is killed,
-  seen to be dead, and goes back, no loss counted. So does all that it runs in a cold shutdown.
+  seen to be dead, and goes back, no loss counted. So does all that it runs in a cold shutdown. Its lease it gives back
+  when Redis has been told of all that has ended here, or when it ends.
 - A GPU fails under a task: it is killed and goes back, no loss counted; only a task that `max_attempts` GPUs failed
   under is buried, since it would go on from card to card.
 - A task that was to be cancelled is lost with its worker: it ends as cancelled, and runs nowhere again.

@@ -96,6 +96,7 @@ class Heartbeat(bootsteps.StartStopStep):
         # Whatever tasks have left of their processes is gone before another worker may start them.
         if self._guard is not None:
             self._guard.stop()
+        self._tell_ends(worker)
         try:
             leases.give_up(self._connected(worker), life.lease.claimant, life.lease.terms)
         except (ServerError, OSError, BrokerError) as error:
@@ -104,6 +105,20 @@ class Heartbeat(bootsteps.StartStopStep):
             life.watch.stop()
         if self._client is not None:
             self._client.close()
+
+    def _tell_ends(self, worker: Any) -> None:
+        """Tell Redis which tasks have ended, or they would run again when the lease is given back. While it does not
+        answer the worker stays, for as long as its lease lasts."""
+        life: Life = worker.gridq
+        while True:
+            try:
+                told = life.holder.tell_all(self._connected(worker))
+            except (ServerError, OSError, BrokerError) as error:
+                told = False
+                logger.warning("%s stops when Redis knows which of its tasks have ended: %s", life.place.name, error)
+            if told or not life.lease.holds:
+                return
+            time.sleep(_RETRY)
 
     def info(self, worker: Any) -> dict[str, Any]:
         """What `inspect stats` and Flower show; from memory, since Flower waits a second at most."""

@@ -100,6 +100,20 @@ def test_an_ack_that_did_not_reach_redis_is_sent_on_the_next_connection(holder: 
     assert [call[0] for call in again.store.calls] == ["reassert", "release"]
 
 
+def test_an_ack_that_went_along_with_a_look_without_an_answer_is_told_at_the_end(
+    holder: Holder, channel: Channel
+) -> None:
+    holder.held["c1"] = Held("t1", 8)
+    channel.looks = True
+    holder.ack("c1")
+    assert list(holder.acks.carry("")) == ["c1"]
+    channel.store.away = True
+    assert not holder.tell_all(channel.store) and channel.store.calls == []
+    channel.store.away = False
+    assert holder.tell_all(channel.store)
+    assert [call[:3] for call in channel.store.calls] == [("ack", "gpu0@node1", "c1")]
+
+
 def test_what_runs_is_said_again_on_a_new_connection(holder: Holder, caplog: pytest.LogCaptureFixture) -> None:
     holder.held["c1"] = Held("t1", 8, "gpu.8g", "", "{}")
     fresh = Channel()
