@@ -6,7 +6,7 @@ below 10^7 it is 8,400,511 with 685.
     GRIDQ_TASKS=examples.collatz gridq up    # in one terminal
     python -m examples.collatz 10000000      # in another
 
-The search runs on the device with CuPy or PyTorch where one of them sees it, else on the CPU with NumPy.
+The search runs on the device with PyTorch or CuPy where one of them sees it, else on the CPU with NumPy.
 """
 
 from __future__ import annotations
@@ -161,11 +161,12 @@ def numpy_arrays() -> Arrays:
 
 
 def device_arrays() -> Arrays | None:
-    """CuPy or PyTorch on the GPU that this worker holds; None where neither is installed or no real GPU is there."""
+    """PyTorch or CuPy on the GPU that this worker holds; None where neither is installed or no real GPU is there."""
     # Asked first, since importing PyTorch takes seconds and simulated GPUs have no use for it.
     if not any(Path(node).exists() for node in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")):
         return None
-    return _cupy_arrays() or _torch_arrays()
+    # PyTorch first: CuPy compiles each of its kernels at its first use, twenty seconds on a new machine.
+    return _torch_arrays() or _cupy_arrays()
 
 
 def _cupy_arrays() -> Arrays | None:

@@ -30,6 +30,14 @@ FATAL = {
 }
 _DRIVER = "libcuda.so.1"
 _DEFAULT_STREAM = None
+#: CUDA_ERROR_NOT_INITIALIZED: nobody in this process has called cuInit.
+_NOT_INITIALIZED = 3
+
+
+def in_use() -> bool:
+    """Whether this process has begun to use CUDA; no process forked from it can, then."""
+    driver = _driver()
+    return driver is not None and driver.cuDeviceGetCount(ctypes.byref(ctypes.c_int())) != _NOT_INITIALIZED
 
 
 def fatal_error() -> str | None:
@@ -37,9 +45,8 @@ def fatal_error() -> str | None:
 
     It waits for nothing: what the GPU is still busy with is taken to be well.
     """
-    try:
-        driver = ctypes.CDLL(_DRIVER, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-    except OSError:
+    driver = _driver()
+    if driver is None:
         return None
     for context in _contexts(driver):
         driver.cuCtxPushCurrent_v2(context)
@@ -48,6 +55,13 @@ def fatal_error() -> str | None:
         if answer in FATAL:
             return FATAL[answer]
     return None
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(_DRIVER, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError:
+        return None
 
 
 def _contexts(driver: ctypes.CDLL) -> list[ctypes.c_void_p]:

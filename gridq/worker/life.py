@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from celery import signals
+from celery.concurrency.prefork import TaskPool as Prefork
 
 from gridq.broker.holder import Holder, Keeping
 from gridq.broker.posting import suffixes
 from gridq.broker.router import queue_named
 from gridq.config import Settings
-from gridq.errors import ConfigError, GridqError
+from gridq.errors import ConfigError, GridqError, NoGpuError
 from gridq.gpu.ward import Ward
 from gridq.gpu.watch import Watch
 from gridq.logs.complaint import complain
 from gridq.placement.load import Weights
 from gridq.store.claims import Offer
 from gridq.store.leases import Terms
-from gridq.worker import footprint, inspection, printing, stale
+from gridq.worker import cuda, failure, footprint, inspection, printing, stale
 from gridq.worker.desk import Desk
 from gridq.worker.drain import Drain
 from gridq.worker.gate import Gate
@@ -66,6 +67,7 @@ def connect_signals(app: Any, settings: Settings) -> None:
 
     def before_consuming(sender: str, instance: Any, **_: Any) -> None:
         if instance.app is app:
+            _check_cuda(instance, settings)
             for queue in instance.gridq.place.queues:
                 app.amqp.queues.select_add(queue_named(queue))
 
@@ -119,12 +121,28 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
     drain = Drain(gate, holder)
     worker.gridq = Life(settings, place, watch, ward, gate, holder, lease, drain, Tally(), desk, worker.app.gridq_stale)
     footprint.follow(place, settings)
+    if place.devices:
+        failure.follow()
     if desk is None:
         return
     if place.devices:
         # Before a child begins to keep what a task prints, which it may not run.
         stale.follow(desk.broken)
     printing.follow(desk, settings)
+
+
+def _check_cuda(worker: Any, settings: Settings) -> None:
+    """By now the task modules are imported, and no child is forked."""
+    if worker.gridq.place.devices and issubclass(worker.pool_cls, Prefork) and cuda.in_use():
+        complain(
+            NoGpuError(
+                "expected a main process that has not begun to use CUDA, since no child of it could then;"
+                " importing the task modules did that",
+                hint="import the library that does it, often CuPy, inside the tasks; or use -P solo",
+            ),
+            settings.log_format,
+        )
+        raise SystemExit(UNAVAILABLE)
 
 
 def _holder(app: Any, place: Place, gate: Gate, settings: Settings) -> Holder:

@@ -13,7 +13,7 @@ from celery.worker.state import task_ready
 
 from gridq.logs.mask import Mask
 from gridq.store.claims import Outcome
-from gridq.worker import ending
+from gridq.worker import ending, failure
 from gridq.worker.guard import kill_group
 
 
@@ -139,7 +139,7 @@ class Request(StockRequest):
             self._ending = self._child
         if lost and self._goes_back():
             return self._on_process_lost(error)
-        said = Mask.of(self._app.conf).text(f"{type(error).__name__}: {error}")
+        said = Mask.of(self._app.conf).text(failure.line(error))
         self._note("failed", said[:500])
         if isinstance(error, MemoryError):
             # Celery takes it for a want of the worker's own, and ends that, and then whichever takes the task next.

@@ -10,7 +10,7 @@ static int context;
 void fake_use(void) { used = 1; }
 void fake_fail(int code) { used = 1; error = code; }
 
-int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGetCount(int *count) { if (!used) return 3; *count = 1; return 0; }
 int cuDevicePrimaryCtxGetState(int device, unsigned int *flags, int *active) { (void)device; *flags = 0; *active = used; return 0; }
 int cuDevicePrimaryCtxRetain(void **made, int device) { (void)device; *made = &context; return 0; }
 int cuDevicePrimaryCtxRelease_v2(int device) { (void)device; return 0; }

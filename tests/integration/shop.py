@@ -89,6 +89,17 @@ def starve() -> None:
     raise MemoryError("unable to allocate 9 EiB")
 
 
+def use_cupy(self: Any, *, again: bool) -> None:
+    """Fails with the exception of a library that the worker's main process must not import, at once or when it has
+    been put off once."""
+    import likecupy
+
+    error = likecupy.LikeCupyError("no such device")
+    if again and not self.request.retries:
+        raise self.retry(exc=error, countdown=0)
+    raise error
+
+
 def crash_cuda(library: str, code: int, *, caught: bool = False) -> int:
     """A kernel of it fails with this CUresult, after which CUDA works no more in its process."""
     ctypes.CDLL(library).fake_fail(code)
@@ -134,6 +145,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.broken", gpu=True, **cpu)(broken)
     app.task(name="shop.starve", gpu=True, **cpu)(starve)
     app.task(name="shop.crash_cuda", gpu=True, **cpu)(crash_cuda)
+    app.task(name="shop.use_cupy", **gpu)(use_cupy)
     talk.register(app)
     if SCHEDULED in os.environ:
         options = {"vram": "20GiB"}

@@ -1,7 +1,8 @@
-"""A task after which CUDA works no more in its process costs no other task anything."""
+"""What CUDA does not allow costs nobody a task: to go on after some errors, and to be used before a fork."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from rigs import compile_fake_cuda
 
 ILLEGAL_ADDRESS = 700
 OUT_OF_MEMORY = 2
+UNAVAILABLE = 69
 WORKER = f"gpu3@{NODE}"
 
 
@@ -49,3 +51,26 @@ def test_after_an_error_that_cuda_survives_the_process_stays(grid: Fleet, librar
     crash = grid.task("crash_cuda").apply_async((library, OUT_OF_MEMORY), queue=WORKER)
     grid.await_state(crash.id, "failed")
     assert process(grid) == before
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["fails", "is put off"])
+def test_the_main_process_imports_nothing_of_what_a_task_raised(grid: Fleet, again: bool) -> None:
+    handle = grid.task("use_cupy").apply_async(kwargs={"again": again}, queue=WORKER)
+    with pytest.raises(Exception, match="no such device") as caught:
+        handle.get(timeout=DEADLINE)
+    assert type(caught.value).__name__ == "LikeCupyError"
+    assert grid.await_state(handle.id, "failed").reason == "LikeCupyError: no such device"
+    importers = {int(note.suffix[1:]) for note in grid.ledger.path.parent.glob("likecupy.*")}
+    assert importers and grid.living()[WORKER].pid not in importers
+
+
+def test_a_worker_whose_main_process_uses_cuda_says_so_and_does_not_start(
+    new_fleet: Callable[..., Fleet], library: str
+) -> None:
+    fleet = new_fleet("sim:1x24GiB")
+    command = ("-m", "celery", "-A", "shop", "worker", "-Q", "gpu", "-I", "likecupy")
+    early = fleet.run("early", *command, SHOP_CUDA=library)
+    assert early.wait() == UNAVAILABLE, early.logs()
+    said = early.logs()
+    assert "error: expected a main process that has not begun to use CUDA" in said
+    assert "hint: import the library that does it" in said and "Traceback" not in said
