@@ -122,6 +122,28 @@ def test_a_message_that_is_published_again_because_its_answer_was_lost_is_there_
     assert worker.ack(claim)
 
 
+def test_a_message_that_is_published_again_after_its_task_has_sent_its_retries_is_there_once(lane: Lane) -> None:
+    worker, size = lane.consumer("gpu0@node1"), set()
+
+    def publish(delivery: str) -> str:
+        return claims.put(
+            lane.client, Posting(message("t1", "gpu.8g", 8), "gpu.8g", "", 8, (), 0.0, delivery, task_id="t1")
+        )
+
+    publish("first")
+    for retry in range(30):
+        claim, _, _ = worker.look()
+        publish(f"retry {retry:02}")
+        assert worker.ack(claim)
+        # Whoever sent the first message, or this retry or the one before it, may not have heard of its arrival.
+        for delivery in ("first", f"retry {retry:02}", f"retry {max(0, retry - 1):02}"):
+            assert publish(delivery) == "gpu.8g"
+        assert lane.length("gpu.8g") == 1
+        size.add(lane.client.redis.hstrlen("gridq:task:t1", "put_before"))
+    assert worker.look() and worker.look() is None
+    assert len(size) < 15, "what is remembered of the messages grows with each retry"
+
+
 def test_a_constrained_queue_is_made_known(lane: Lane) -> None:
     queue = "gpu:h100@node1"
     claims.put(lane.client, Posting(message("t1", queue), queue, constrained=True, task_id="t1"))

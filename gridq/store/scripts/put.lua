@@ -6,12 +6,25 @@
 local raw, queue, suffix, bytes, id = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[10]
 local now = now_ms()
 
--- A publisher whose connection broke cannot know whether its message arrived, and sends it again.
-local facts = redis.call('HMGET', G .. 'task:' .. id, 'put', 'queue', 'state')
-if facts[1] == ARGV[8] then
+-- How many of the messages before its last one are remembered of a task that retries.
+local MOST_BEFORE = 4
+
+-- A publisher whose connection broke cannot know whether its message arrived, and sends it again. Meanwhile the task may
+-- have run, and sent a retry of its own.
+local facts = redis.call('HMGET', G .. 'task:' .. id, 'put', 'queue', 'state', 'put_before')
+local before = facts[4] or ''
+if facts[1] == ARGV[8] or string.find('\n' .. before, '\n' .. ARGV[8] .. '\n', 1, true) then
   -- Something is written all the same, so that a confirmation that is waited for comes after the first try.
   redis.call('PEXPIRE', G .. 'task:' .. id, WAITING_LIFE_MS)
   return facts[2]
+end
+
+-- The ids of those messages, a line each: the first, which somebody else has sent than its retries, and the latest.
+local function before_this()
+  local ids = {}
+  for line in string.gmatch(before .. (facts[1] and facts[1] .. '\n' or ''), '[^\n]+\n') do ids[#ids + 1] = line end
+  if #ids > MOST_BEFORE then table.remove(ids, 2) end
+  return table.concat(ids)
 end
 
 local function keep(state, ...)
@@ -27,7 +40,7 @@ local function keep(state, ...)
     said[#said + 1] = ARGV[i + 1]
   end
   if again then
-    enter(id, state, now, 'message', raw, 'put', ARGV[8], unpack(said))
+    enter(id, state, now, 'message', raw, 'put', ARGV[8], 'put_before', before_this(), unpack(said))
     redis.call('HSETNX', key, 'submitted_at', now)
     redis.call('HDEL', key, 'requeues', 'reason', 'finished_at')
   else
