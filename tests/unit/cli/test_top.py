@@ -81,7 +81,7 @@ def played(play: Play, first: Picture | None = None, size: tuple[int, int] = (80
     async def run() -> None:
         app = Top(Session("gridq"), first or picture())
         async with app.run_test(size=size) as pilot:
-            await appears(pilot, lambda: bool(said(app, "head")))
+            await appears(pilot, lambda: bool(said(app, "head")) and is_drawn(app))
             await play(pilot, app)
 
     asyncio.run(run())
@@ -90,6 +90,12 @@ def played(play: Play, first: Picture | None = None, size: tuple[int, int] = (80
 def grid(app: Top, name: str) -> Grid:
     """One of the two tables."""
     return app.screen_stack[0].query_one(f"#{name}", Grid)
+
+
+def is_drawn(app: Top) -> bool:
+    """Whether the GPUs in sight stand there: until the screen has been laid out, a single line is in sight."""
+    height = grid(app, "gpus").size.height
+    return height > 0 and all(firsts(app)[:height])
 
 
 def lines(app: Top, name: str) -> list[list[str]]:
