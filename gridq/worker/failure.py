@@ -1,8 +1,8 @@
 """From a child to the worker's main process: how a task failed, in words.
 
 What a child raises is pickled, and to read it the main process would import the libraries whose exceptions it is made
-of. Importing CuPy begins to use CUDA, and no process that is forked after that can: a child that replaces another would
-fail each of its tasks.
+of. An exception of CuPy's asks CUDA for its text, and no process that is forked after that can use CUDA: a child that
+replaces another would fail each of its tasks.
 """
 
 from __future__ import annotations

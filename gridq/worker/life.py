@@ -138,7 +138,7 @@ def _check_cuda(worker: Any, settings: Settings) -> None:
             NoGpuError(
                 "expected a main process that has not begun to use CUDA, since no child of it could then;"
                 " importing the task modules did that",
-                hint="import the library that does it, often CuPy, inside the tasks; or use -P solo",
+                hint="ask for the GPU inside the tasks, and not at the top of a module; or use -P solo",
             ),
             settings.log_format,
         )

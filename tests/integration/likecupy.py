@@ -1,4 +1,4 @@
-"""A library that, like CuPy, begins to use CUDA when it is imported; it also notes in which process that was."""
+"""A library that begins to use CUDA when it is imported; it also notes in which process that was."""
 
 from __future__ import annotations
 

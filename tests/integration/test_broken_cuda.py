@@ -73,4 +73,4 @@ def test_a_worker_whose_main_process_uses_cuda_says_so_and_does_not_start(
     assert early.wait() == UNAVAILABLE, early.logs()
     said = early.logs()
     assert "error: expected a main process that has not begun to use CUDA" in said
-    assert "hint: import the library that does it" in said and "Traceback" not in said
+    assert "hint: ask for the GPU inside the tasks" in said and "Traceback" not in said
