@@ -39,6 +39,7 @@ _UNSEEN = {"GRIDQ_OUTPUT_LIMIT": "0", "GRIDQ_SAMPLES_TTL": "0"}
 SIDES = {
     "gridq": Side("gridq", ("-Q", "cpu", "-l", "WARNING"), {}),
     "stock": Side("stock", ("-Q", "stock", "-n", "stock@bench", "-l", "WARNING"), {}),
+    "stock-seen": Side("stock", ("-Q", "stock", "-n", "stock@bench", "-l", "INFO", "-E"), {}),
     "seen": Side("gridq", ("-Q", "cpu", "-l", "INFO", "-E"), {"GRIDQ_LOG_FORMAT": "json", "GRIDQ_NODE": "seen"}),
     "unseen": Side("gridq", ("-Q", "cpu", "-l", "ERROR"), _UNSEEN | {"GRIDQ_NODE": "unseen"}),
 }
