@@ -297,6 +297,8 @@ def test_without_a_broker_a_banner_says_so_and_the_last_picture_is_dimmed(monkey
         # It is still a screen that one can use.
         await pilot.press("s")
         await appears(pilot, lambda: "by memory" in said(app, "gpus-title"))
+        # Else it may say again that there is no broker before the screen was looked at.
+        app._feed.stop()
         app.post_message(Seen(picture()))
         await appears(pilot, lambda: not app.screen.has_class("stale"))
         assert grid(app, "gpus").get_row_at(0)[0].style != "dim"
