@@ -59,6 +59,11 @@ def connect_signals(app: Any, settings: Settings) -> None:
     """Call us when a worker of this app starts."""
     main = 0
 
+    def before_imports(sender: Any, **_: Any) -> None:
+        # Then `torch.cuda.is_available()`, which many task modules ask at their top, does not begin to use CUDA.
+        if sender is app:
+            os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+
     def before_anything(sender: str, instance: Any, conf: Any, options: Mapping[str, Any], **_: Any) -> None:
         nonlocal main
         if instance.app is app:
@@ -77,6 +82,7 @@ def connect_signals(app: Any, settings: Settings) -> None:
         if os.getpid() != main:
             os.setpgid(0, 0)
 
+    signals.import_modules.connect(before_imports, weak=False)
     signals.celeryd_init.connect(before_anything, weak=False)
     signals.worker_process_init.connect(before_tasks, weak=False)
     signals.celeryd_after_setup.connect(before_consuming, weak=False)

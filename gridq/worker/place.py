@@ -104,8 +104,6 @@ def take_place(wish: Wish, settings: Settings, probe: str) -> Place:
     lock.sign(name)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device.uuid for device in held)
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    # Then `torch.cuda.is_available()`, which many modules ask at their top, does not begin to use CUDA before the fork.
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     return Place(name, settings.node, held, lock, name_lock, takes_cpu_tasks=CPU in wish.queues)
 
 

@@ -64,6 +64,14 @@ def test_the_main_process_imports_nothing_of_what_a_task_raised(grid: Fleet, aga
     assert importers and grid.living()[WORKER].pid not in importers
 
 
+def test_a_module_may_ask_pytorch_for_gpus_at_its_top(new_fleet: Callable[..., Fleet], library: str) -> None:
+    fleet = new_fleet("sim:1x24GiB")
+    fleet.variables["SHOP_CUDA"] = library
+    fleet.start_worker(f"gpu0@{NODE}", "gpu", "-I", "liketorch")
+    assert fleet.task("work").delay().get(timeout=DEADLINE)["gpu"] == fleet.devices[0].uuid
+    fleet.stop()
+
+
 def test_a_worker_whose_main_process_uses_cuda_says_so_and_does_not_start(
     new_fleet: Callable[..., Fleet], library: str
 ) -> None:

@@ -20,9 +20,8 @@ Take = Callable[..., Place]
 @pytest.fixture
 def take(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Take]:
     """Takes places on simulated GPUs, all of them free again at the end."""
-    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "PYTORCH_NVML_BASED_CUDA_CHECK"):
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"):
         monkeypatch.setenv(name, "before")
-    monkeypatch.delenv("PYTORCH_NVML_BASED_CUDA_CHECK")
     taken: list[Place] = []
 
     def call(queues: str = "gpu", probe: str = "sim:2x24GiB", **wish: object) -> Place:
@@ -52,7 +51,6 @@ def test_a_worker_is_named_after_its_gpu_and_sees_no_other(take: Take) -> None:
     assert (place.name, place.node) == ("gpu0@node1", "node1")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == place.devices[0].uuid
     assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
-    assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
     assert place.seat == Seat(1, 24 * GIB, "Simulated 24GiB", "node1")
 
 
