@@ -67,6 +67,7 @@ class Fleet:
             "TAG": os.environ.get("TAG", "gqf"),
         }
         self.members: dict[str, list[int]] = {}
+        self.variables: dict[str, object] = {}
         self.tasks_version = 1
         self.wheel = self._built()
 
@@ -105,6 +106,13 @@ class Fleet:
         output, _ = process.communicate(timeout=900)
         (self.folder / "ansible.log").open("a").write(output)
         return Run(process.returncode, output, time.monotonic() - began)
+
+    def assert_settled(self, *arguments: str) -> None:
+        """site.yml changes nothing any more, nor does --check find anything to change. What it took is printed."""
+        run, check = self.play("site", *arguments), self.play("site", "--check", *arguments)
+        assert (run.status, run.changed) == (0, 0), run.output[-3000:]
+        assert (check.status, check.changed) == (0, 0), check.output[-3000:]
+        print(f"\nsecond run: {run.seconds:.0f}s, changed={run.changed}; --check: changed={check.changed}")
 
     def start(self, playbook: str, *arguments: str) -> subprocess.Popen[str]:
         """Begin to run a playbook."""
@@ -158,10 +166,13 @@ class Fleet:
             "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
             "gridq_wheel": str(self.wheel),
             "gridq_tls": True,
+            # Producers run on this machine.
+            "firewall_allowed": [f"{self._environment['NET']}.1"],
             "gridq_gpus": GPUS,
             "gridq_tasks": ["fleettasks"],
             "gridq_task_wheels": [str(self._tasks_wheel())],
             "gridq_worker_cpu_slots": 1,
+            **self.variables,
         }
         hosts = {self.name(one): {"ansible_host": self.address(one)} for one in numbers}
         groups = {name: {"hosts": {self.name(one): {} for one in group}} for name, group in self.members.items()}
