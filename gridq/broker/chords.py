@@ -43,7 +43,8 @@ class Counting(_Mixed):
             before, again = again, True
             self._count(request, count, again=before)
 
-        self.ensure(attempt, ())
+        # For as long as the result of a task is tried to be stored, which in a worker is as long as its lease lasts.
+        self._ensure_retryable(self.ensure, attempt, ())
 
     def _count(self, request: Any, count: Callable[[], object], *, again: bool) -> None:
         while not (again and self._body_was_sent(request)):

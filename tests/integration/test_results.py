@@ -105,23 +105,36 @@ def own_app(tmp_path: Path) -> Iterator[Celery]:
         yield gridq.install(Celery("results", broker=server.url, backend=server.url))
 
 
+def fill(app: Celery, maxmemory: int) -> None:
+    """Give the app's server so many bytes; 0 for as many as there are."""
+    with redis.Redis.from_url(app.conf.broker_url) as operator:
+        operator.config_set("maxmemory-policy", "noeviction")
+        operator.config_set("maxmemory", maxmemory)
+
+
 def while_full(app: Celery, act: Callable[..., object], *arguments: Any) -> None:
     """Do what the server refuses, since it has no memory left; after a while it has."""
     refused = threading.Event()
     app.backend.on_connection_error = lambda *_: refused.set() or 0.01
-    with redis.Redis.from_url(app.conf.broker_url) as operator:
-        operator.config_set("maxmemory", 1)
-        operator.config_set("maxmemory-policy", "noeviction")
-        acting = threading.Thread(target=act, args=arguments)
-        acting.start()
-        assert refused.wait(10)
-        operator.config_set("maxmemory", 0)
-        acting.join(20)
+    fill(app, 1)
+    acting = threading.Thread(target=act, args=arguments)
+    acting.start()
+    assert refused.wait(10)
+    fill(app, 0)
+    acting.join(20)
 
 
 def test_a_result_that_redis_refuses_for_a_moment_is_stored(own_app: Celery) -> None:
-    while_full(own_app, own_app.backend.store_result, "t1", 42, states.SUCCESS)
-    assert own_app.backend.get_result("t1") == 42
+    large = "x" * 100_000
+    while_full(own_app, own_app.backend.store_result, "t1", large, states.SUCCESS)
+    assert own_app.backend.get_result("t1") == large
+
+
+def test_a_small_result_is_stored_on_a_full_server_too(own_app: Celery) -> None:
+    fill(own_app, 1)
+    own_app.backend.store_result("t1", 42, states.SUCCESS)
+    own_app.backend.store_result("t2", RuntimeError("no"), states.FAILURE)
+    assert own_app.backend.get_result("t1") == 42 and own_app.backend.get_state("t2") == states.FAILURE
 
 
 def test_a_part_of_a_chord_that_redis_refuses_for_a_moment_is_counted_once(own_app: Celery) -> None:
