@@ -193,26 +193,26 @@ class Claiming(Publishing, Listening):
                 self._prepare(payload, claimed)
         except Exception as error:  # noqa: BLE001 (whatever a foreign message can do to us, it must not do to every worker)
             objection = f"it cannot be read: {type(error).__name__}: {error}"
+        if not objection and claim in holder.held:
+            objection = self._give_to_celery(payload, claimed.queue)
         if objection:
             logger.error("a message of queue %s goes to the dead letters: %s", claimed.queue, objection)
             holder.bury(claim, objection)
-        elif claim in holder.held:
-            # Queues that workers find by themselves have no consumer of their own; all share one callback.
-            known = claimed.queue in self.connection._callbacks
-            try:
-                self.connection._deliver(payload, claimed.queue if known else self.active_queues[0])
-            except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-                # What stands in the message where Celery expects something else would end every worker that takes it.
-                self._refuse(f"Celery cannot take it: {type(error).__name__}: {error}")
-
-    def _refuse(self, objection: str) -> None:
-        """To the dead letters with the message of which Celery could not make a request."""
-        holder, claim = self.holder, self._claim
-        assert holder is not None
-        logger.error("a message goes to the dead letters: %s", objection)
-        if claim in holder.held:
-            holder.bury(claim, objection)
             self.qos.settled(claim)
+
+    def _give_to_celery(self, payload: dict[str, Any], queue: str) -> str | None:
+        """Let Celery make a request of the message. Returns why it cannot, where it has not let go of it by itself."""
+        # Queues that workers find by themselves have no consumer of their own; all share one callback.
+        known = queue in self.connection._callbacks
+        try:
+            self.connection._deliver(payload, queue if known else self.active_queues[0])
+        except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # What stands in the message where Celery expects something else would end every worker that takes it.
+            objection = f"Celery cannot take it: {type(error).__name__}: {error}"
+            if self.holder and self._claim in self.holder.held:
+                return objection
+            logger.error("a message of queue %s is settled already, but %s", queue, objection)
+        return None
 
     def _prepare(self, payload: dict[str, Any], claimed: Claimed) -> None:
         """Put off what is not due yet; hold what is, as Celery wants to see it."""
