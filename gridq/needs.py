@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Self
 
 from gridq.errors import NeedError
-from gridq.units import format_bytes, parse_bytes
+from gridq.units import MIB, format_bytes, parse_bytes
 
 #: The keywords of `@app.task(...)` and `apply_async(...)` that speak of needs.
 NEED_NAMES = ("gpu", "gpus", "vram", "models", "node")
@@ -28,7 +28,7 @@ class Needs:
     Attributes:
         gpu: whether it needs a GPU at all.
         gpus: how many GPUs of one node, 1 to 64.
-        vram: bytes of free memory on each of them; 0 when not said.
+        vram: bytes of free memory on each of them, 1 MiB at least; 0 when not said.
         models: parts of GPU model names, any of which will do; empty means any model.
         node: the one node on which it may run; None means any.
     """
@@ -165,9 +165,14 @@ def _count(value: object) -> int:
 
 def _memory(value: object) -> int:
     try:
-        return parse_bytes(value)
+        amount = parse_bytes(value)
     except ValueError as error:
         raise NeedError(f"vram: {error}", hint='write it as in vram="12GiB"') from None
+    # Nobody means 12 bytes: a forgotten unit would let the task start on any GPU.
+    if 0 < amount < MIB:
+        hint = 'a number without a unit is bytes; write it as in vram="12GiB"'
+        raise NeedError(f"vram: expected 1MiB or more, got {value!r}", hint=hint)
+    return amount
 
 
 def _models(value: object) -> tuple[str, ...]:

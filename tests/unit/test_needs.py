@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gridq.errors import NeedError
 from gridq.needs import MAX_GPUS, NEED_NAMES, Needs, misspelt, priority_number
-from gridq.units import GIB
+from gridq.units import GIB, MIB
 
 NODES = st.text("abcdefghijklmnopqrstuvwxyz0123456789.-", min_size=1, max_size=20)
 MODELS = st.lists(st.sampled_from(["H100", "A100", "RTX 4090", "NVIDIA L4", "MI300X"]), max_size=3)
@@ -21,7 +21,11 @@ MODELS = st.lists(st.sampled_from(["H100", "A100", "RTX 4090", "NVIDIA L4", "MI3
 def any_needs(draw: st.DrawFn) -> Needs:
     words: dict[str, Any] = {"node": draw(st.none() | NODES)}
     if draw(st.booleans()):
-        words |= {"gpu": True, "gpus": draw(st.integers(1, MAX_GPUS)), "vram": draw(st.integers(0, 300 * GIB))}
+        words |= {
+            "gpu": True,
+            "gpus": draw(st.integers(1, MAX_GPUS)),
+            "vram": draw(st.just(0) | st.integers(MIB, 300 * GIB)),
+        }
         words |= {"models": draw(MODELS)}
     return Needs.of(**words)
 
@@ -73,6 +77,12 @@ def test_no_gpu_and_memory_of_a_gpu_contradict_each_other() -> None:
 def test_a_wrong_value_is_refused_by_the_name_of_the_need(words: dict[str, Any]) -> None:
     with pytest.raises(NeedError, match=next(iter(words))):
         Needs.of(**words)
+
+
+@pytest.mark.parametrize("vram", [12, "12", "12B", MIB - 1])
+def test_memory_without_a_unit_is_no_need_for_a_few_bytes(vram: object) -> None:
+    with pytest.raises(NeedError, match=r'vram: expected 1MiB or more, got .*\nhint: .*vram="12GiB"'):
+        Needs.of(vram=vram)
 
 
 def test_a_call_can_send_a_gpu_task_to_the_cpu() -> None:

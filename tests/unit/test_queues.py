@@ -25,7 +25,7 @@ from gridq.queues import (
     vram_ceiling,
     vram_floor,
 )
-from gridq.units import GIB
+from gridq.units import GIB, MIB
 
 CARDS = [
     "NVIDIA H100 80GB HBM3",
@@ -40,10 +40,14 @@ HOSTS = ["node1", "node10", "node1.rack-2"]
 SEATS = st.builds(
     Seat,
     gpus=st.sampled_from([1, 2, 4]),
-    memory=st.integers(1, 300 * GIB) | st.sampled_from([size * GIB for size in CLASSES]),
+    memory=st.integers(2 * MIB, 300 * GIB) | st.sampled_from([size * GIB for size in CLASSES]),
     model=st.sampled_from(CARDS),
     node=st.sampled_from(HOSTS),
 )
+
+
+#: Bytes that a task can ask for; 0 where it does not say.
+VRAM = st.just(0) | st.integers(MIB, 300 * GIB)
 
 
 @st.composite
@@ -51,7 +55,7 @@ def gpu_needs(draw: st.DrawFn) -> Needs:
     words: dict[str, Any] = {
         "gpu": True,
         "gpus": draw(st.sampled_from([1, 2, 4])),
-        "vram": draw(st.integers(0, 300 * GIB) | st.sampled_from([size * GIB for size in CLASSES])),
+        "vram": draw(VRAM | st.sampled_from([size * GIB for size in CLASSES])),
         "models": draw(st.lists(st.sampled_from(WANTED), max_size=2)),
         "node": draw(st.none() | st.sampled_from(HOSTS)),
     }
@@ -75,7 +79,7 @@ def needs_beside_a_seat(draw: st.DrawFn) -> tuple[Needs, Seat]:
     words: dict[str, Any] = {
         "gpu": True,
         "gpus": draw(st.sampled_from([seat.gpus, seat.gpus, seat.gpus, 2])),
-        "vram": draw(st.sampled_from([0, seat.memory - 1, seat.memory, seat.memory + 1]) | st.integers(0, 300 * GIB)),
+        "vram": draw(st.sampled_from([0, seat.memory - 1, seat.memory, seat.memory + 1]) | VRAM),
         "models": draw(st.sampled_from([[], [seat.model], ["H100"], ["L4", "A100"]])),
         "node": draw(st.sampled_from([None, seat.node, "node1"])),
     }
