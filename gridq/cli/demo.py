@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import tempfile
@@ -17,6 +18,7 @@ import gridq
 from gridq import config
 from gridq.cli.demo_search import Search
 from gridq.cli.demo_view import Screen
+from gridq.cli.extras import extra
 from gridq.cli.interrupts import Interrupts
 from gridq.cli.look import console
 from gridq.cli.machine import StoppedError, commands, devices_of, local_broker, wait_ready
@@ -59,6 +61,9 @@ def command(context: click.Context, spec: str | None, limit: int) -> None:
 
 
 def _demo(spec: str | None, limit: int, interrupts: Interrupts) -> bool:
+    # PyTorch and CuPy search on real GPUs only, and workers where they do not fall back on it.
+    with extra("examples", "numpy"):
+        importlib.import_module("numpy")
     with tempfile.TemporaryDirectory(prefix="gridq-demo-", ignore_cleanup_errors=True) as name:
         home = Path(name)
         example = find_example()

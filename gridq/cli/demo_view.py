@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from shutil import which
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -105,8 +108,16 @@ class Screen:
         self._out.print(f"longest chain below {search.limit:,}: {number:,} with {steps} steps")
         self._out.print(_judged(search, right), style="green" if right else "red")
         self._out.print(f"{search.total} tasks ({each}), with {search.answer['with']}")
-        self._out.print("stopped; nothing is left behind. Next: gridq up")
+        self._out.print(f"stopped; nothing is left behind. Next: {typed('up')}")
         return right
+
+
+def typed(command: str) -> str:
+    """A command as it can be typed in the shell from which this program was called, where PATH may not have gridq."""
+    program, here = Path(sys.executable).with_name("gridq"), Path.cwd()
+    if which("gridq") or not program.exists():
+        return f"gridq {command}"
+    return f"{program.relative_to(here) if program.is_relative_to(here) else program} {command}"
 
 
 def _judged(search: Search, right: bool) -> str:

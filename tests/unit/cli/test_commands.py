@@ -94,6 +94,14 @@ def test_gpus_that_cannot_be_simulated_are_refused_before_anything_starts() -> N
     assert "hint:" in result.stderr
 
 
+def test_a_demo_without_numpy_says_what_to_install_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    result = gridq("demo")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.startswith("error: expected numpy to be installed")
+    assert "hint: pip install 'gridq[examples]'" in result.stderr
+
+
 def test_celery_mounts_the_same_commands() -> None:
     assert celery_command.name == "gridq"
     given = SimpleNamespace(app=SimpleNamespace())
