@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ from kombu import Exchange, Queue
 
 from gridq.broker.fleet import Fleet
 from gridq.broker.posting import DECISION, HEADER, Routed
+from gridq.broker.warned import warn_caller
 from gridq.config import Settings
 from gridq.errors import NeedError, UnmetNeedError, UnmetNeedWarning
 from gridq.needs import NEED_NAMES, PRIORITIES, Needs, misspelt, priority_number
@@ -91,7 +91,7 @@ class Router:
             message = f"{name} {decision.impossible}"
             if self._settings.impossible_needs == "refuse":
                 raise UnmetNeedError(message, hint="impossible_needs: wait lets such tasks wait for a GPU that fits")
-            warnings.warn(UnmetNeedWarning(f"{message}; it waits for a GPU that fits"), stacklevel=2)
+            warn_caller(UnmetNeedWarning(f"{message}; it waits for a GPU that fits"))
         return decision
 
 

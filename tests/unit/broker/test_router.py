@@ -131,9 +131,12 @@ def test_a_queue_that_the_caller_chose_is_kept_and_the_needs_travel_along(route:
 
 
 def test_what_no_gpu_can_run_waits_with_a_warning(route: Route) -> None:
-    with pytest.warns(UnmetNeedWarning, match=r"shop.embed asks for gpu vram=100GiB.*it waits for a GPU that fits"):
+    with pytest.warns(
+        UnmetNeedWarning, match=r"shop.embed asks for gpu vram=100GiB.*it waits for a GPU that fits"
+    ) as told:
         found, _ = route(vram="100GiB")
     assert found["queue"].name == "gpu.128g"
+    assert told[0].filename == __file__
 
 
 def test_what_no_gpu_can_run_is_refused_where_the_settings_say_so(route: Route) -> None:
