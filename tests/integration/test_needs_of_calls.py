@@ -35,8 +35,9 @@ def test_a_wrong_need_fails_in_the_caller_and_leaves_nothing(grid: Fleet, words:
 
 
 def test_an_impossible_need_waits_with_a_warning_and_can_be_cancelled(grid: Fleet) -> None:
-    with pytest.warns(UnmetNeedWarning, match="100GiB.*the fleet has only"):
+    with pytest.warns(UnmetNeedWarning, match="100GiB.*the fleet has only") as told:
         handle = grid.task("work").apply_async(vram="100GiB")
+    assert told[0].filename == __file__
     record = grid.record(handle.id)
     assert (record.state, record.queue) == ("waiting", "gpu.128g")
     assert grid.waiting() == {"gpu.128g\x06\x163": 1}
