@@ -26,6 +26,7 @@ class App:
         early: names of tasks that are acknowledged before they run, against the app's setting.
         broken: why the modules of tasks cannot be imported; None where they can.
         backend: why results cannot be stored; None where they can.
+        bare: whether neither a broker nor a result backend is said, so that nothing can be asked.
     """
 
     conf: Mapping[str, Any]
@@ -35,6 +36,7 @@ class App:
     early: Sequence[str] = ()
     broken: str | None = None
     backend: str | None = None
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,8 @@ def unknown(app: App) -> Iterator[Finding]:
 
 def results(app: App) -> Iterator[Finding]:
     """Whether results have somewhere to go."""
+    if app.bare:
+        return
     if app.backend is not None:
         mend = "set result_backend, in gridq.yaml or in the app"
         yield Finding("results", app.backend, Severity.ERROR, "a result backend that answers", mend)

@@ -60,7 +60,10 @@ def of_app(app: Any) -> App:
     names = [name for name, value in conf.items() if _is_setting(name, value)]
     late = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
     early = sorted(task.name for task in late if conf.task_acks_late and not task.acks_late)
-    return App(conf, _known(), REQUIRED, names, early, broken, None if app.conf.task_always_eager else _backend(app))
+    # Where neither is said, `gridq up` brings both; that there is no broker is said already.
+    bare = not (conf.broker_url or conf.result_backend)
+    backend = None if bare or conf.task_always_eager else _backend(app)
+    return App(conf, _known(), REQUIRED, names, early, broken, backend, bare)
 
 
 def of_machine(settings: Settings, living: Sequence[WorkerStatus]) -> Machine:

@@ -122,6 +122,12 @@ def test_tasks_that_give_up_late_acknowledgement_are_named() -> None:
     assert "shop.hasty" in found.evidence and "shop.sound" not in found.evidence
 
 
+def test_without_a_broker_results_are_no_second_finding(tmp_path: Path) -> None:
+    app = Celery("shop", set_as_current=False)
+    gridq.install(app, config.load(environ={"GRIDQ_RUNTIME_DIR": str(tmp_path)}))
+    assert "results" not in {finding.check for finding in examine(facts.of_app(app))}
+
+
 def test_a_result_backend_that_does_not_answer_is_an_error_without_its_password() -> None:
     app = shop(result_backend="redis://:geheim@127.0.0.1:1/0")
     (found,) = bad(app)
