@@ -106,4 +106,7 @@ def _closing(fleet: Fleet) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(f"! {problem}", style="red") for problem in fleet.problems]
     if not fleet.workers:
         lines.append(Text("hint: gridq up starts the workers of this machine", style="dim"))
+    elif any(row["waiting"] and not row["consumers"] for row in fleet.queues):
+        hint = "hint: gridq tasks --state waiting says what each lacks, gridq gpus what there is"
+        lines.append(Text(hint, style="dim"))
     return lines

@@ -120,6 +120,7 @@ def test_a_degraded_gpu_takes_work_and_is_no_problem() -> None:
 def test_a_queue_in_which_tasks_wait_for_nobody_is_a_problem() -> None:
     seen = fleet(worker(), queues=(("gpu.80g", 2, 0), ("gpu.8g", 2, 1)))
     assert seen.problems == ["queue gpu.80g has 2 waiting, and no worker looks into it"]
+    assert "hint: gridq tasks --state waiting" in shown(render(seen, 80), 80)
 
 
 def test_workers_look_into_queues_that_ask_for_their_model_without_having_been_told() -> None:
