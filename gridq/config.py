@@ -132,7 +132,8 @@ def load(file: Path | None = None, environ: Mapping[str, str] = os.environ, **op
     if len(found.problems) == 1:
         raise found.problems[0]
     if found.problems:
-        raise ConfigError("\n".join(map(str, found.problems)))
+        # Whoever shows it says `error:` before the first.
+        raise ConfigError("\nerror: ".join(map(str, found.problems)))
     return found.settings(environ)
 
 
@@ -157,7 +158,8 @@ class _Found:
             self.sources[name] = source
         except ValueError as error:
             self.refused.add(name)
-            self.problem(f"{source}: {name}: {error}" if source != _variable(name) else f"{source}: {error}")
+            hint = f"it may be {KNOBS[name].range}; the default is {KNOBS[name].default}"
+            self.problem(f"{source}: {name}: {error}" if source != _variable(name) else f"{source}: {error}", hint)
 
     def problem(self, message: str, hint: str | None = None) -> None:
         """Note that something is wrong."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import IO, Any, NoReturn
 
@@ -96,14 +98,34 @@ class Gridq(click.Group):
             _unknown(args[0])
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Click's, with its errors told as ours are."""
+        with _usage_told():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; every GridqError becomes two lines on stderr and an exit code."""
         try:
-            return super().invoke(ctx)
+            with _usage_told():
+                return super().invoke(ctx)
         except GridqError as error:
             raise (NoBrokerFailure if isinstance(error, BrokerError) else Failure)(error) from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+@contextmanager
+def _usage_told() -> Iterator[None]:
+    """What click says of a wrong command line, as `error:` and `hint:`."""
+    try:
+        yield
+    except click.UsageError as error:
+        # Newer versions of click show the help of a group without a command by an error of this kind.
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            raise
+        said = error.format_message()
+        hint = f"see {error.ctx.command_path if error.ctx else 'gridq'} --help"
+        raise WrongCommandFailure(GridqError(said[:1].lower() + said[1:].rstrip("."), hint=hint)) from error
 
 
 def _unknown(name: str) -> NoReturn:

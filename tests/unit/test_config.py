@@ -191,6 +191,11 @@ def test_check_lists_every_problem_and_does_not_build_on_refused_values() -> Non
     ]
 
 
+def test_a_wrong_value_is_told_together_with_what_it_may_be() -> None:
+    with pytest.raises(ConfigError, match=r"GRIDQ_LEASE: .*'soon'\nhint: it may be 1s to 24h.*; the default is 10s"):
+        load(environ={"GRIDQ_LEASE": "soon"})
+
+
 def test_load_tells_of_all_problems_in_one_error() -> None:
     message = str(refusal("leese: 1s\nnode: a b\n"))
     assert "did you mean 'lease'?" in message

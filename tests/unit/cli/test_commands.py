@@ -135,6 +135,30 @@ def test_config_check_tells_every_problem_of_a_file() -> None:
     assert gridq("config", "check", "right.yaml").output == "the settings are fine\n"
 
 
+def test_each_of_several_wrong_settings_is_an_error_with_a_hint() -> None:
+    Path("wrong.yaml").write_text("leese: 10s\nheartbeat: never\n")
+    done = python("-m", "gridq.cli", "--config", "wrong.yaml", "status")
+    assert done.returncode == 1
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["error", "hint"] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "hint"),
+    [
+        (["demo", "--limit", "x"], "invalid value for '--limit'", "see gridq demo --help"),
+        (["explain"], "missing argument 'ID'", "see gridq explain --help"),
+        (["status", "--json", "--watch"], "expected --json or --watch, got both", "see gridq status --help"),
+        (["--nonsense"], "no such option", "see gridq --help"),
+        (["dead", "lst"], "no such command 'lst'", "see gridq dead --help"),
+    ],
+)
+def test_a_wrong_command_line_is_an_error_of_two_lines(arguments: list[str], said: str, hint: str) -> None:
+    done = python("-m", "gridq.cli", *arguments)
+    error, told = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert error.startswith(f"error: {said}") and told == f"hint: {hint}"
+
+
 def test_a_settings_file_can_be_named_on_the_command_line() -> None:
     Path("other.yaml").write_text("lease: 12s\n")
     done = python("-m", "gridq.cli", "--config", "other.yaml", "config", "show", "lease", "--json")
