@@ -8,7 +8,17 @@ import stat
 import tempfile
 from pathlib import Path
 
+from gridq.errors import BrokerError
 from gridq.private import private_dir
+
+
+def no_broker() -> BrokerError:
+    """For whoever needs a broker where none is configured and none is found. Celery would look for one that speaks AMQP
+    on this machine."""
+    return BrokerError(
+        "expected a broker, none is configured and no local one runs",
+        hint="start one with `gridq up`, or set GRIDQ_BROKER_URL to where yours is",
+    )
 
 
 def publish_address(runtime_dir: Path, url: str) -> Path:

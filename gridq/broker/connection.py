@@ -15,6 +15,7 @@ from kombu.connection import PooledConnection as StockPooled
 from kombu.exceptions import KombuError
 from kombu.utils.collections import HashedSeq
 
+from gridq.broker.address import no_broker
 from gridq.broker.holder import Holder
 from gridq.broker.transport import SentinelTransport, Transport
 from gridq.errors import BrokerAwayError, BrokerError
@@ -76,6 +77,17 @@ class AMQP(StockAMQP):
     BrokerConnection = Connection
     holder: Holder | None = None
 
+    @property
+    def producer_pool(self) -> Any:
+        """Through which all is published.
+
+        Raises:
+            BrokerError: when no broker is configured.
+        """
+        if not self.app.conf.broker_write_url:
+            raise no_broker()
+        return super().producer_pool
+
     def TaskConsumer(self, channel: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N802 (Celery's name)
         consumer = super().TaskConsumer(channel, *args, **kwargs)
         if self.holder is not None and hasattr(consumer.channel, "hold_for"):
@@ -89,6 +101,8 @@ def open_client(app: Any) -> Client:
     Raises:
         BrokerError: when the broker cannot be reached (then BrokerAwayError), or is no Redis.
     """
+    if not app.conf.broker_write_url:
+        raise no_broker()
     connection = app.connection_for_write()
     where = mask(connection.as_uri(include_password=True))
     try:

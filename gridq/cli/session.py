@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gridq.broker.address import no_broker
 from gridq.errors import BrokerError, GridqError, InstallError
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ class Session:
             BrokerError: when nothing says so.
         """
         if not self.broker_url:
-            raise BrokerError(
-                "expected a broker, none is configured and no local one runs",
-                hint="start one with `gridq up`, or set GRIDQ_BROKER_URL to where yours is",
-            )
+            raise no_broker()
         return self.broker_url
 
     @contextmanager

@@ -67,7 +67,7 @@ def take(devices: Sequence[Device], lock_dir: Path, wanted: str | int | None = N
     if count < 1:
         raise ValueError(f"expected a count of at least 1 GPU, got {count}")
     if not devices:
-        hint = "simulate some with `--gpus sim:2x24GiB`, or start a CPU worker with `-Q cpu`"
+        hint = "simulate some with `--probe sim:2x24GiB`, or start a CPU worker with `-Q cpu`"
         raise NoGpuError("expected a GPU, but this machine has none", hint=hint)
     candidates = [device for device in devices if wanted is None or str(wanted) in (device.uuid, str(device.index))]
     if not candidates:

@@ -12,6 +12,7 @@ from typing import Any
 from celery import signals
 from celery.concurrency.prefork import TaskPool as Prefork
 
+from gridq.broker.address import no_broker
 from gridq.broker.holder import Holder, Keeping
 from gridq.broker.posting import suffixes
 from gridq.broker.router import queue_named
@@ -99,6 +100,8 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
         gpus=options.get("gpu_count") or 1,
     )
     try:
+        if not conf.broker_read_url:
+            raise no_broker()
         place = take_place(wish, settings, probe)
         watch = _watch(place, settings, probe)
     except GridqError as error:

@@ -11,6 +11,7 @@ from fleet import Fleet
 from gridq.gpu import open_probe
 
 UNAVAILABLE = 69
+WITHOUT_BROKER = {"GRIDQ_BROKER_URL": "", "GRIDQ_RESULT_BACKEND": ""}
 
 
 def test_one_worker_too_many_says_that_none_is_free_and_who_has_them(grid: Fleet) -> None:
@@ -32,6 +33,20 @@ def test_a_machine_without_a_gpu_is_told_what_to_do(grid: Fleet, tmp_path: Path)
     assert none.wait() == UNAVAILABLE, none.logs()
     assert "error: expected a GPU, but this machine has none" in none.logs()
     assert "hint: simulate some" in none.logs() and "-Q cpu" in none.logs()
+
+
+@pytest.mark.parametrize("queue", ["cpu", "gpu"])
+def test_without_a_broker_a_worker_says_so_at_once(grid: Fleet, queue: str) -> None:
+    lost = grid.run("lost", "-m", "celery", "-A", "shop", "worker", "-Q", queue, **WITHOUT_BROKER)
+    assert lost.wait() == UNAVAILABLE, lost.logs()
+    assert "error: expected a broker, none is configured and no local one runs" in lost.logs()
+    assert "hint: start one with `gridq up`" in lost.logs() and "Traceback" not in lost.logs()
+
+
+def test_without_a_broker_a_caller_is_told_at_once(grid: Fleet) -> None:
+    caller = grid.run("caller", "-c", "import shop; shop.app.tasks['shop.work'].delay()", **WITHOUT_BROKER)
+    assert caller.wait() == 1
+    assert "BrokerError: expected a broker, none is configured and no local one runs" in caller.logs()
 
 
 def test_each_worker_pins_its_children_to_its_gpu_and_consumes_what_fits(grid: Fleet) -> None:

@@ -100,7 +100,7 @@ def test_says_which_gpus_there_are_where_the_wanted_one_is_not(tmp_path: Path) -
 def test_says_what_to_do_on_a_machine_without_gpus(tmp_path: Path) -> None:
     with pytest.raises(NoGpuError, match="this machine has none") as caught:
         take([], tmp_path)
-    assert "--gpus sim:2x24GiB" in caught.value.hint
+    assert "--probe sim:2x24GiB" in caught.value.hint
     assert "-Q cpu" in caught.value.hint
 
 
