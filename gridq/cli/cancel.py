@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gridq.cli.ids import whole_id
 from gridq.cli.look import Row, console, emit_json
 from gridq.cli.session import Session, pass_session
 
@@ -29,8 +30,9 @@ UNENDED = ("waiting", "placed", "delayed", "running")
 def command(session: Session, context: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
     """End tasks: what waits ends at once, what runs is killed with all that it started.
 
-    An ID may also be that of a group whose result was saved; `-` reads ids from stdin. Exit status: 0 if all of them
-    are cancelled, 1 if one had ended before, has no record, or does not end.
+    An ID may be shortened to its first 8 characters, or be that of a group whose result was saved; `-` reads whole
+    ids from stdin. Exit status: 0 if all of them are cancelled, 1 if one had ended before, has no record, or does not
+    end.
     """
     with session.store() as client:
         rows = cancel(session.app, client, wanted(session.app, client, ids))
@@ -47,7 +49,7 @@ def wanted(app: Any, client: Client, ids: Sequence[str]) -> list[str]:
     """The ids of tasks, each once: groups in place of their ids, and stdin's in place of `-`."""
     from gridq.store import tasks
 
-    words = [word for id in ids for word in (sys.stdin.read().split() if id == "-" else [id])]
+    words = [word for id in ids for word in (sys.stdin.read().split() if id == "-" else [whole_id(client, id)])]
     found: dict[str, None] = {}
     for word in words:
         group = None if tasks.find(client, word) else app.GroupResult.restore(word)

@@ -12,15 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from gridq.cli import waits
+from gridq.cli.ids import record_of
 from gridq.cli.look import UNKNOWN, Column, Row, console, count, emit_json, table
 from gridq.cli.session import Session, pass_session
 from gridq.cli.waits import WAITS
-from gridq.errors import GridqError
 from gridq.needs import Needs
 from gridq.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from gridq.store.client import Client
     from gridq.store.tasks import TaskRecord
     from gridq.store.workers import WorkerStatus
 
@@ -54,26 +53,6 @@ def command(session: Session, task_id: str, as_json: bool) -> None:
         emit_json(answer)
     else:
         console().print(render(answer))
-
-
-def record_of(client: Client, task_id: str, kept: float) -> TaskRecord:
-    """The record of a task.
-
-    Args:
-        kept: seconds for which records are kept.
-
-    Raises:
-        GridqError: when there is none.
-    """
-    from gridq.store import tasks
-
-    record = tasks.find(client, task_id)
-    if record is None:
-        raise GridqError(
-            f"expected the id of a task, got {task_id!r}, of which there is no record",
-            hint=f"records are kept for {format_seconds(kept)} after a task's end (records_ttl)",
-        )
-    return record
 
 
 def explain(record: TaskRecord, living: Sequence[WorkerStatus], now: float) -> Row:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gridq.cli.explain import record_of
+from gridq.cli.ids import record_of
 from gridq.cli.logs_view import JsonView, TextView, last_lines
 from gridq.cli.look import console
 from gridq.cli.session import Session, pass_session
@@ -33,11 +33,11 @@ _UNBEGUN = ("waiting", "placed", "delayed")
 def command(session: Session, task_id: str, follow: bool, tail: int | None, as_json: bool) -> None:
     """What a task printed, the latest of it up to the setting output_limit."""
     with session.store() as client:
-        reader = Reader(client, task_id)
         record = record_of(client, task_id, session.settings.records_ttl)
+        reader = Reader(client, record.id)
         view = JsonView() if as_json else TextView(cut=reader.cut() if tail is None else 0)
         if follow and record.state in _UNBEGUN:
-            _say(f"it is {record.state}; gridq explain {task_id} says why")
+            _say(f"it is {record.state}; gridq explain {record.id} says why")
         first = list(reader.kept())
         view.show(first if tail is None else last_lines(first, tail))
         for printed in reader.more(follow=follow):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gridq.cli.explain import durations, record_of
+from gridq.cli.explain import durations
+from gridq.cli.ids import record_of
 from gridq.cli.look import Row, console, emit_json
 from gridq.cli.results import result_of
 from gridq.cli.session import Session, pass_session
@@ -61,7 +62,7 @@ def show(app: Any, client: Client, task_id: str, kept: float) -> Row:
         "gpus": _gpus(client, record, living),
         "gpu_seconds": gpu_seconds(record, now),
         "progress": progress_row(record.progress, now),
-        "result": result_of(app, task_id) if record.state in _ENDED else None,
+        "result": result_of(app, record.id) if record.state in _ENDED else None,
         "warnings": warnings(record),
         **_call(record.message),
     }

@@ -140,6 +140,17 @@ def find(client: Client, task_id: str) -> TaskRecord | None:
     return _record(task_id, client.command("HGETALL", TASK + task_id))
 
 
+def beginning(client: Client, prefix: str, *, most: int = 10_000) -> list[str]:
+    """The ids that begin so, of the tasks that came last to each state.
+
+    Args:
+        most: how many tasks of each state are looked at, so that it costs the same however many there are.
+    """
+    pages = client.commands([("ZRANGE", TASKS + state, 0, most - 1, "REV") for state in STATES])
+    raw = prefix.encode()
+    return sorted({bytes(id).decode(errors="replace") for page in pages for id in page if bytes(id).startswith(raw)})
+
+
 def counts(client: Client) -> dict[str, int]:
     """How many tasks are in each state; of those that have ended, as many as are remembered."""
     return dict(zip(STATES, map(int, client.commands([("ZCARD", TASKS + state) for state in STATES])), strict=True))

@@ -93,6 +93,24 @@ def test_a_result_backend_that_is_silent_does_not_keep_anybody_waiting(monkeypat
         app.close()
 
 
+def test_the_first_characters_of_an_id_are_enough_where_only_one_task_has_them(
+    grid: Fleet, gridq: Callable[..., Result]
+) -> None:
+    twins, alone = ["cafecafe-1", "cafecafe-2"], "deadbeef-3"
+    for id in (*twins, alone):
+        grid.task("add").apply_async((1, 2), task_id=id).get(timeout=DEADLINE)
+        grid.await_state(id, "done")
+    shown = json.loads(gridq("show", "deadbeef", "--json").stdout)
+    assert (shown["id"], shown["result"]["state"]) == (alone, "SUCCESS")
+    assert json.loads(gridq("explain", "deadbeef", "--json").stdout)["id"] == alone
+    assert "it is done" in gridq("logs", "deadbeef").stderr
+    assert gridq("cancel", "deadbeef").stdout == f"{alone} not cancelled: it is done already\n"
+    assert "there is no record" in gridq("show", "deadbee").stderr
+    several = gridq("cancel", "cafecafe")
+    assert several.exit_code == 1
+    assert f"with which 2 begin: {', '.join(twins)}\nhint: " in several.stderr
+
+
 def test_a_task_without_a_record_is_met_with_how_long_records_are_kept(gridq: Callable[..., Result]) -> None:
     result = gridq("show", "nobody")
     assert result.exit_code == 1 and "hint: records are kept for 24h" in result.stderr
