@@ -39,6 +39,11 @@ def find_address(runtime_dir: Path) -> str | None:
     return _read_address(runtime_dir / "broker")[1]
 
 
+def find_publisher(runtime_dir: Path) -> int | None:
+    """The pid of that process, None when there is none."""
+    return _read_address(runtime_dir / "broker")[0] or None
+
+
 def withdraw_address(runtime_dir: Path) -> None:
     """Take back what this process published; what another one published since stays."""
     path = runtime_dir / "broker"

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gridq.broker.server import LocalServer, find_address, publish_address, withdraw_address
+from gridq.broker.address import find_address, find_publisher, publish_address, withdraw_address
+from gridq.broker.server import LocalServer
 from gridq.cli.interrupts import Interrupts
 from gridq.cli.supervisor import Command, Ended, Supervisor, describe, leashed
 from gridq.config import Settings, default_backend
@@ -22,6 +23,7 @@ from gridq.store import workers
 from gridq.store.client import Client, ServerError
 from gridq.store.keys import READY
 from gridq.store.workers import WorkerStatus
+from gridq.worker.place import is_taken
 
 #: Seconds between two looks at the processes, and the most that a worker's start may take on a slow machine.
 TICK = 0.1
@@ -29,7 +31,6 @@ START_DEADLINE = 120.0
 #: Seconds between the first heartbeat of the last worker and its first look for a task, at most.
 SETTLING = 5.0
 _MOST_CPU_SLOTS = 4
-#: Whoever found nothing in a queue is noted under this and the queue's name.
 
 
 class StoppedError(Exception):
@@ -64,6 +65,22 @@ def broker_of(app: Any, settings: Settings) -> Iterator[LocalServer | None]:
         app.conf.broker_url = server.url
         app.conf.result_backend = app.conf.result_backend or default_backend(server.url)
         yield server
+
+
+def refuse_twice(workers: Sequence[Command], settings: Settings) -> None:
+    """Raise where a `gridq up` of this user runs these workers already; they would end one by one, seconds later.
+
+    Raises:
+        GridqError: then.
+    """
+    pid = find_publisher(settings.runtime_dir)
+    names = [f"{worker.label}@{settings.node}" for worker in workers]
+    taken = [name for name in names if is_taken(name, settings.runtime_dir)] if pid else []
+    if taken:
+        raise GridqError(
+            f"expected to start {', '.join(names)}, but gridq up runs here already (pid {pid}) with {', '.join(taken)}",
+            hint=f"gridq status shows it; Ctrl-C there or `kill {pid}` ends it",
+        )
 
 
 def devices_of(spec: str, runtime_dir: Path) -> list[Device]:

@@ -23,6 +23,7 @@ from gridq.cli.machine import (
     cpu_slots,
     devices_of,
     drain,
+    refuse_twice,
     wait_ready,
 )
 from gridq.cli.session import Session, pass_session
@@ -68,8 +69,10 @@ def command(
             )
         out = console()
         level = ("--loglevel", session.log_level) if session.log_level else ()
+        workers = commands(session.spec, spec, devices, slots, *level)
+        refuse_twice(workers, settings)
         crew = _Crew(
-            workers=_supervisor(commands(session.spec, spec, devices, slots, *level), settings, out),
+            workers=_supervisor(workers, settings, out),
             beside=_supervisor([companion(name, session, ports[f"{name}_port"]) for name in beside], settings, out),
         )
         with broker_of(session.app, settings) as server, session.store() as client:

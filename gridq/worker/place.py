@@ -107,6 +107,15 @@ def take_place(wish: Wish, settings: Settings, probe: str) -> Place:
     return Place(name, settings.node, held, lock, name_lock, takes_cpu_tasks=CPU in wish.queues)
 
 
+def is_taken(name: str, runtime_dir: Path) -> bool:
+    """Whether a living worker of this machine has the name."""
+    try:
+        _take_name([name], runtime_dir)[1].close()
+    except NameTakenError:
+        return True
+    return False
+
+
 def _take_name(names: Iterable[str], runtime_dir: Path) -> tuple[str, IO[str]]:
     """The first of the names that no living process holds, and the file whose lock holds it."""
     folder = runtime_dir / "workers"

@@ -228,6 +228,19 @@ def test_a_worker_that_dies_is_started_again_and_the_death_of_up_is_that_of_all(
     assert terminal.gridq("status").returncode == 2
 
 
+def test_a_second_up_on_the_same_machine_says_who_runs_there_and_leaves_it_alone(terminal: Terminal) -> None:
+    up = terminal.start("up", "--gpus", "sim:24GiB", "--cpu", "0")
+    read_until(up, "ready:")
+    printed = (terminal.runtime_dir / "log" / "gpu0.log").read_text()
+    second = terminal.gridq("up", "--gpus", "sim:80GiB,80GiB", "--cpu", "1")
+    assert second.returncode == 1 and second.stdout == ""
+    assert f"but gridq up runs here already (pid {up.pid}) with gpu0@" in second.stderr
+    assert f"`kill {up.pid}`" in second.stderr
+    assert (terminal.runtime_dir / "log" / "gpu0.log").read_text().startswith(printed)
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(20) == 0
+
+
 def _gpu_worker(terminal: Terminal) -> int:
     """The pid of the worker itself, which is older than its children; 0 for none."""
     return min((pid for pid, line in terminal.processes().items() if "gridq.cli.leashed" in line), default=0)
