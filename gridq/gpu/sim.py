@@ -24,7 +24,7 @@ from gridq.errors import ProbeError
 from gridq.gpu.device import Device
 from gridq.gpu.reading import Process, Reading
 from gridq.gpu.xid import XidEvent
-from gridq.units import format_bytes, parse_bytes
+from gridq.units import MIB, format_bytes, parse_bytes
 
 TEMPERATURE_LIMIT = 90.0
 POWER_LIMIT = 300.0
@@ -203,8 +203,8 @@ def _parse(spec: str) -> Iterator[Device]:
         except ValueError as error:
             raise _bad_spec(spec, str(error)) from error
         count = int(match[1] or 1) if match else 0
-        if not 1 <= count <= _MOST_DEVICES - len(sizes) or size < 1:
-            raise _bad_spec(spec, f"expected 1 to {_MOST_DEVICES} GPUs that have memory, got {part.strip()!r}")
+        if not 1 <= count <= _MOST_DEVICES - len(sizes) or size < MIB:
+            raise _bad_spec(spec, f"expected 1 to {_MOST_DEVICES} GPUs of 1MiB or more, got {part.strip()!r}")
         sizes += [size] * count
     for index, size in enumerate(sizes):
         label = format_bytes(size)

@@ -32,7 +32,7 @@ def test_a_machine_without_a_gpu_is_told_what_to_do(grid: Fleet, tmp_path: Path)
     none = grid.run("none", "-m", "celery", "-A", "shop", "worker", "-Q", "gpu", GRIDQ_GPUS="auto")
     assert none.wait() == UNAVAILABLE, none.logs()
     assert "error: expected a GPU, but this machine has none" in none.logs()
-    assert "hint: simulate some" in none.logs() and "-Q cpu" in none.logs()
+    assert "hint: simulate some with `--probe sim:2x24GiB`" in none.logs() and "-Q cpu" in none.logs()
 
 
 @pytest.mark.parametrize("queue", ["cpu", "gpu"])

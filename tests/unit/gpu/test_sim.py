@@ -60,7 +60,17 @@ class TestSpec:
 
     @pytest.mark.parametrize(
         "spec",
-        ["sim:", "sim:x24GiB", "sim:0x24GiB", "sim:2x", "sim:2x0GiB", "sim:24GiB,", "sim:2x24Gib2", "sim:2000x1GiB"],
+        [
+            "sim:",
+            "sim:x24GiB",
+            "sim:0x24GiB",
+            "sim:2x",
+            "sim:2x0GiB",
+            "sim:24GiB,",
+            "sim:4x24",
+            "sim:2x24Gib2",
+            "sim:2000x1GiB",
+        ],
     )
     def test_a_bad_one_is_refused_with_an_example(self, tmp_path: Path, spec: str) -> None:
         with pytest.raises(ProbeError, match="cannot simulate") as caught:
