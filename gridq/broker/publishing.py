@@ -57,4 +57,6 @@ class Publishing(_Mixed):
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         parameters: dict[str, Any] = super()._connparams(asynchronous)
-        return parameters | {"retry": NO_RETRY}
+        # Texts of tasks, such as what they failed with, may hold what is no UTF-8: half a character, part of a file's
+        # name. Whoever could not tell Redis of it would end, and so would the next worker that runs the task.
+        return parameters | {"retry": NO_RETRY, "encoding_errors": "backslashreplace"}

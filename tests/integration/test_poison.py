@@ -26,6 +26,14 @@ def test_a_task_that_runs_out_of_memory_fails_and_is_not_run_again(grid: Fleet) 
     assert grid.await_state(handle.id, "failed").reason == "MemoryError: unable to allocate 9 EiB"
 
 
+def test_a_task_that_fails_with_what_is_no_text_fails_and_is_not_run_again(grid: Fleet) -> None:
+    # As `os.fsdecode` makes it of a file's name.
+    handle = grid.task("confess").delay("no such file: \udcff")
+    with pytest.raises(ValueError, match="no such file"):
+        handle.get(timeout=DEADLINE)
+    assert grid.await_state(handle.id, "failed").reason == r"ValueError: no such file: \udcff"
+
+
 @pytest.mark.parametrize(
     "headers", [{"timelimit": "x"}, {"stamps": 5, "stamped_headers": 7}], ids=["time limit", "stamps"]
 )
