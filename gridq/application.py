@@ -27,7 +27,7 @@ from gridq.errors import ConfigError, InstallError
 from gridq.logs.hooks import connect_logs
 from gridq.queues import CPU, EXCHANGE
 from gridq.task import GpuTask
-from gridq.urls import default_backend, with_certificates, with_password, without_tls
+from gridq.urls import default_backend, is_sentinel, with_certificates, with_password, without_tls
 from gridq.worker.life import connect_signals
 from gridq.worker.steps import CONSUMER_STEPS, WORKER_STEPS
 
@@ -154,7 +154,7 @@ def _configure(app: Celery, settings: Settings) -> None:
         conf.task_publish_retry_policy = _publish_policy()
     _set_urls(conf, settings)
     _set_transport_options(conf, settings)
-    _set_tls_of_sentinels(conf)
+    _set_sentinels(conf, settings)
     fleet = Fleet(lambda: open_client(app), max_age=settings.snapshot_age)
     conf.task_routes = (Router(settings, fleet, lambda: parents_priority(app)), *_routes(conf.task_routes))
 
@@ -197,22 +197,29 @@ def _set_transport_options(conf: Any, settings: Settings) -> None:
     conf.result_backend_transport_options = shared | dict(conf.result_backend_transport_options or {})
 
 
-def _set_tls_of_sentinels(conf: Any) -> None:
-    """What sentinels' URLs say of TLS, for the servers that they name and for the sentinels themselves."""
+def _set_sentinels(conf: Any, settings: Settings) -> None:
+    """What sentinels' URLs say of TLS, for the servers that they name and for the sentinels themselves, and how long
+    these may take. Each new connection asks them in their order: where the first one's host has lost its power, and
+    refuses nothing, all connections of a worker must be there again before its lease ends. So none is asked twice."""
+    pauses = {"socket_timeout": settings.heartbeat, "socket_connect_timeout": settings.heartbeat / 4, "retry": None}
     for url, tls, options in (
         ("broker_url", "broker_use_ssl", "broker_transport_options"),
         ("result_backend", "redis_backend_use_ssl", "result_backend_transport_options"),
     ):
         address = getattr(conf, url)
-        bare, words = without_tls(address) if isinstance(address, str) else (address, {})
+        if not isinstance(address, str) or not is_sentinel(address):
+            continue
+        bare, words = without_tls(address)
+        asked: dict[str, Any] = dict(pauses)
         if words:
             wanted: dict[str, Any] = {"ssl_cert_reqs": "required"} | words
             if "ssl_check_hostname" in wanted:
                 wanted["ssl_check_hostname"] = wanted["ssl_check_hostname"].lower() in ("true", "1", "yes")
             conf[url] = bare
-            conf[options] = {"sentinel_kwargs": {"ssl": True} | wanted} | dict(conf[options])
+            asked |= {"ssl": True} | wanted
             # A number, since settings are sent as JSON where somebody inspects a worker.
             conf[tls] = conf[tls] or wanted | {"ssl_cert_reqs": int(parse_ssl_cert_reqs(wanted["ssl_cert_reqs"]))}
+        conf[options] = {"sentinel_kwargs": asked} | dict(conf[options])
 
 
 def _publish_policy() -> dict[str, float]:

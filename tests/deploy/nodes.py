@@ -54,10 +54,12 @@ class Fleet:
     Args:
         folder: for the inventory, secrets and wheels.
         count: how many machines.
+        gpus: those of each node.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, gpus: str = GPUS) -> None:
         self.folder = folder
+        self.gpus = gpus
         self._count = count
         # A folder that stays from run to run: making the machines' base takes a minute.
         self._environment = os.environ | {
@@ -126,18 +128,20 @@ class Fleet:
             text=True,
         )
 
-    def producer(self, *arguments: object) -> subprocess.Popen[str]:
-        """A program that submits tasks, as Redis' user `producer`."""
-        query = f"ssl_cert_reqs=required&ssl_ca_certs={self.folder / 'secrets' / 'ca' / 'ca.crt'}"
+    def producer(self, *arguments: object, **settings: str) -> subprocess.Popen[str]:
+        """A program that submits tasks, as Redis' user `producer`, with further settings by their variables' names."""
+        # It takes every GRIDQ_… for a setting.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("GRIDQ_")}
         return subprocess.Popen(
             [sys.executable, "-m", "tests.deploy.producer", *map(str, arguments)],
             cwd=ROOT,
-            env=os.environ
+            env=clean
             | {
                 "PYTHONPATH": str(ROOT / "tests" / "deploy"),
-                "GRIDQ_BROKER_URL": f"rediss://producer@{self.address(1)}:6379/0?{query}",
                 "GRIDQ_BROKER_PASSWORD_FILE": str(self.folder / "secrets" / "redis-producer"),
-            },
+            }
+            | self._broker()
+            | settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -153,9 +157,18 @@ class Fleet:
         lines = "".join(self.ssh(one, "cat /var/lib/gridq/ledger 2>/dev/null || true") for one in numbers)
         return sorted(map(json.loads, lines.splitlines()), key=lambda line: line["at"])
 
-    def status(self) -> dict[str, Any]:
-        """What `gridq status` says where the operator sits."""
-        return dict(json.loads(self.ssh(1, "gridq status --json || true")))
+    def status(self, number: int = 1) -> dict[str, Any]:
+        """What `gridq status` says there; the operator sits on each host of Redis."""
+        return dict(json.loads(self.ssh(number, "gridq status --json || true")))
+
+    def _broker(self) -> dict[str, str]:
+        """Where it is, as those outside the fleet are told."""
+        query = f"ssl_cert_reqs=required&ssl_ca_certs={self.folder / 'secrets' / 'ca' / 'ca.crt'}"
+        hosts = [self.address(one) for one in self.members["redis"]]
+        if len(hosts) < 3:
+            return {"GRIDQ_BROKER_URL": f"rediss://producer@{hosts[0]}:6379/0?{query}"}
+        sentinels = [f"sentinel://producer@{host}:26379/0?{query}" for host in hosts]
+        return {"GRIDQ_BROKER_URL": ";".join(sentinels), "GRIDQ_SENTINEL_MASTER": "gridq"}
 
     def _inventory(self) -> dict[str, Any]:
         numbers = sorted({one for group in self.members.values() for one in group})
@@ -168,7 +181,7 @@ class Fleet:
             "gridq_tls": True,
             # Producers run on this machine.
             "firewall_allowed": [f"{self._environment['NET']}.1"],
-            "gridq_gpus": GPUS,
+            "gridq_gpus": self.gpus,
             "gridq_tasks": ["fleettasks"],
             "gridq_task_wheels": [str(self._tasks_wheel())],
             "gridq_worker_cpu_slots": 1,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from grafana import package
 from nodes import Fleet, missing
 
 pytestmark = [pytest.mark.skipif(bool(missing()), reason=missing() or ""), pytest.mark.timeout(900)]
@@ -126,3 +127,38 @@ def test_flowers_unit_is_hardened(fleet: Fleet) -> None:
     rows = json.loads(fleet.ssh(1, "systemd-analyze security --json=short --no-pager"))
     (exposure,) = [float(row["exposure"]) for row in rows if row["unit"] == "gridq-flower.service"]
     assert exposure < 2.0
+
+
+def test_without_a_package_there_is_no_grafana(fleet: Fleet) -> None:
+    """The run says so; nginx knows of none."""
+    assert "gets no Grafana" in (fleet.folder / "ansible.log").read_text()
+    assert ask(fleet, "/grafana/", password(fleet))[0] == 404
+    assert fleet.ssh(1, "ls -d /etc/grafana /etc/systemd/system/grafana* 2>/dev/null || true") == ""
+
+
+def test_a_package_of_grafana_is_set_up_behind_nginx(fleet: Fleet) -> None:
+    """One that stands in for it: it is told where its data are, and its administrator's password, by a file alone."""
+    arguments = ("--tags", "grafana,nginx", "-e", f"grafana_deb={package(fleet.folder)}")
+    check, run, again = fleet.play("site", "--check", *arguments), *(fleet.play("site", *arguments) for _ in range(2))
+    assert check.status == 0, check.output[-3000:]
+    assert run.status == 0, run.output[-3000:]
+    assert (again.status, again.changed) == (0, 0), again.output[-3000:]
+    assert ask(fleet, "/grafana/api/health")[0] == 401
+    status, body = ask(fleet, "/grafana/api/health", password(fleet))
+    answer = json.loads(body)
+    assert status == 200 and answer["path"] == "/grafana/api/health"
+    assert "Authorization" not in answer["headers"], "Grafana would take it for its own"
+    told, secret = answer["told"], (fleet.folder / "secrets" / "grafana-admin").read_text().strip()
+    assert told["GF_SECURITY_ADMIN_PASSWORD"] == secret
+    assert told["GF_SERVER_ROOT_URL"] == f"https://{fleet.address(1)}/grafana/"
+    assert '"status":"success"' in fleet.ssh(1, _fetch(f"{told['GRIDQ_PROMETHEUS_URL']}/api/v1/query?query=1"))
+    assert len(fleet.ssh(1, "ls /etc/grafana/dashboards/gridq/*.json").split()) == 3
+    provisioned = fleet.ssh(1, "cat /etc/grafana/provisioning/*/gridq.yml")
+    assert "/etc/grafana/dashboards/gridq" in provisioned and "GRIDQ_PROMETHEUS_URL" in provisioned
+    assert fleet.ssh(1, "ss -Hltn sport = :3000").split()[3] == "127.0.0.1:3000"
+    seen = fleet.ssh(1, "systemctl cat grafana-server; ps axeww; runuser -u nobody -- grep -rs . /etc/grafana || true")
+    assert secret not in seen and secret not in (fleet.folder / "ansible.log").read_text()
+
+
+def _fetch(url: str) -> str:
+    return f"python3 -c \"import urllib.request as u; print(u.urlopen('{url}').read().decode())\""

@@ -75,10 +75,21 @@ def test_tls_in_the_urls_of_sentinels_is_for_the_servers_and_for_the_sentinels_t
     tls = {"ssl_ca_certs": "/a/ca.crt", "ssl_check_hostname": False}
     assert conf.broker_use_ssl == conf.redis_backend_use_ssl == tls | {"ssl_cert_reqs": 2}
     for options in (conf.broker_transport_options, conf.result_backend_transport_options):
-        assert options["sentinel_kwargs"] == tls | {"ssl": True, "ssl_cert_reqs": "required"}
+        assert options["sentinel_kwargs"].items() >= (tls | {"ssl": True, "ssl_cert_reqs": "required"}).items()
         assert options["master_name"] == "m"
     plain = installed(Settings(broker_url="sentinel://one:1/0", sentinel_master="m")).conf
-    assert not plain.broker_use_ssl and "sentinel_kwargs" not in plain.broker_transport_options
+    assert not plain.broker_use_ssl and "ssl" not in plain.broker_transport_options["sentinel_kwargs"]
+
+
+def test_a_sentinel_whose_host_is_gone_is_passed_over_long_before_a_lease_ends() -> None:
+    """Each new connection asks them in their order; no worker has more than ten to make."""
+    for url in ("sentinel://one:1/0;sentinel://two:2/0", "sentinel://one:1/0?ssl_cert_reqs=required"):
+        settings = Settings(broker_url=url, sentinel_master="m", heartbeat=1.0, lease=10.0)
+        conf = installed(settings).conf
+        for options in (conf.broker_transport_options, conf.result_backend_transport_options):
+            assert options["sentinel_kwargs"]["socket_connect_timeout"] * 10 < settings.lease
+            assert options["sentinel_kwargs"]["socket_timeout"] < settings.lease / 2
+            assert options["sentinel_kwargs"]["retry"] is None, "redis-py's own has ten retries"
 
 
 def test_an_app_may_be_configured_before_or_after() -> None:
