@@ -19,11 +19,13 @@ import pytest
 
 TASKS = """
 import time
+from pathlib import Path
 from gridq import app
 
 @app.task(gpu=True, vram="8GiB")
-def train(seconds):
-    time.sleep(seconds)
+def train(until=""):
+    while not Path(until).exists():
+        time.sleep(0.05)
     return "trained"
 
 @app.task
@@ -156,7 +158,7 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     assert not [line for line in terminal.processes().values() if json.loads(secrets)["url"] in line]
 
     task_id, result = terminal.run(
-        "-c", SUBMIT.format(call="train.delay(0)", then="; print(sent.get(timeout=20))")
+        "-c", SUBMIT.format(call="train.delay()", then="; print(sent.get(timeout=20))")
     ).stdout.split()
     assert result == "trained"
     answer = until(lambda: (now := _explained(terminal, task_id))["state"] == "done" and now)
@@ -170,10 +172,12 @@ def test_up_runs_tasks_answers_questions_and_drains(terminal: Terminal, tmp_path
     mounted = terminal.run("-m", "celery", "-A", "gridq", "gridq", "health", "--json")
     assert json.loads(mounted.stdout)[0]["gpus"] == 1, mounted.stderr
 
-    last = terminal.run("-c", SUBMIT.format(call="train.delay(2)", then="")).stdout.strip()
+    enough = tmp_path / "enough"
+    last = terminal.run("-c", SUBMIT.format(call=f"train.delay({str(enough)!r})", then="")).stdout.strip()
     until(lambda: _explained(terminal, last)["state"] == "running")
     up.send_signal(signal.SIGTERM)
-    assert "waiting for 1 running task" in read_until(up, "stopped")
+    read_until(up, "waiting for 1 running task")
+    enough.touch()
     assert up.wait(20) == 0
     assert terminal.left() == []
 
