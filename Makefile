@@ -15,8 +15,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/demo.stamp
 	@exec $(BIN)/gridq demo
 
+# Two processes: one takes what starts fleets, one after the other, one all else (tests/conftest.py).
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -21,8 +21,18 @@ from gridq.store.client import Client
 from gridq.store.workers import GpuStatus, WorkerStatus
 from gridq.units import GIB
 
+HERE = Path(__file__).parent
 #: A broker's and a result database for each of 64 tests or fleets at a time.
 DATABASES = 128
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With two processes, one takes all that starts servers and workers, first of all and one after the other; the other
+    takes the rest, a file at a time."""
+    for item in items:
+        file = item.path.relative_to(HERE)
+        item.add_marker(pytest.mark.xdist_group("fleets" if file.parts[0] != "unit" else str(file)))
+    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] == "unit")
 
 
 @dataclass(frozen=True)
