@@ -64,7 +64,7 @@ class Counting(_Mixed):
 
     def _body_was_sent(self, request: Any) -> bool:
         """Whether the chord's body was published since the task was; a chord may be applied several times."""
-        body = ((request.chord or {}).get("options") or {}).get("task_id")
+        body = _first_task(request.chord)
         if body is None:
             return False
         try:
@@ -73,6 +73,15 @@ class Counting(_Mixed):
         except BrokerError as error:
             raise LostError(str(error)) from error
         return sent is not None and _submitted(sent) >= _submitted(part)
+
+
+def _first_task(signature: Any) -> str | None:
+    """The id of the task that is published first where this is sent; None if nobody can know."""
+    while signature and signature.get("subtask_type") in ("chain", "group"):
+        # A chain has the id of its last task, which is published when those before it have ended.
+        signature = next(iter(signature["kwargs"].get("tasks") or ()), None)
+    found: str | None = ((signature or {}).get("options") or {}).get("task_id")
+    return found
 
 
 def _submitted(record: tasks.TaskRecord | None) -> float:

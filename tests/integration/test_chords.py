@@ -86,10 +86,12 @@ def test_what_follows_a_task_whose_result_is_stored_is_not_sent_again(_single: F
     assert len(fleet.ledger.runs([task])) == 1 and fleet.record(follower.id) is None
 
 
-@pytest.fixture
-def half(_single: Fleet, signal_file: Path) -> Half:
+@pytest.fixture(params=[False, True], ids=["task", "chain"])
+def half(_single: Fleet, signal_file: Path, request: pytest.FixtureRequest) -> Half:
     fleet, scale, wait_for = _single, _single.task("scale"), _single.task("wait_for")
-    body = chord([scale.s(1), wait_for.s(str(signal_file))], fleet.task("total").s()).apply_async()
+    total = fleet.task("total").s()
+    end = chain(total, scale.s(1)) if request.param else total
+    body = chord([scale.s(1), wait_for.s(str(signal_file))], end).apply_async()
     counted, stored = (part.id for part in body.parent.results)
     fleet.await_state(counted, "done")
     eventually(lambda: fleet.ledger.runs([stored]), "the other has begun")
@@ -125,6 +127,8 @@ def test_a_body_that_was_sent_before_its_sender_died_is_not_sent_again(
     # As if a worker had died in the moment in which it had sent the body.
     monkeypatch.setitem(vars(half.fleet.app.backend), "_chord_cleanup_script", lambda **_: 1)
     half.fleet.app.backend.on_chord_part_return(half.request(), states.SUCCESS, 5)
-    assert half.fleet.await_state(half.body.id, "waiting")
+    first = half.request().chord
+    first = first["kwargs"].get("tasks", [first])[0]["options"]["task_id"]
+    assert half.fleet.await_state(first, "waiting")
     half.kill_worker()
     ends_once(half)
