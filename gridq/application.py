@@ -89,7 +89,7 @@ def install(app: Celery, settings: Settings | None = None) -> Celery:
     app.user_options["worker"].update(_worker_options())
     app.steps["worker"].update(WORKER_STEPS)
     app.steps["consumer"].update(CONSUMER_STEPS)
-    connect_signals(app, settings)
+    connect_signals(app, settings, GpuTask)
     app.gridq_facts = connect_logs(app, settings)
     if app.configured:
         _configure(app, settings)

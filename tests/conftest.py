@@ -27,8 +27,8 @@ DATABASES = 128
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two processes, one takes all that starts servers and workers, first of all and one after the other; the other
-    takes the rest, a file at a time."""
+    """With two processes, one takes all that starts fleets, first of all and one after the other; the other takes the
+    rest, a file at a time."""
     for item in items:
         file = item.path.relative_to(HERE)
         item.add_marker(pytest.mark.xdist_group("fleets" if file.parts[0] != "unit" else str(file)))

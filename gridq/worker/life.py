@@ -17,7 +17,7 @@ from gridq.broker.holder import Holder, Keeping
 from gridq.broker.posting import suffixes
 from gridq.broker.router import queue_named
 from gridq.config import Settings
-from gridq.errors import ConfigError, GridqError, NoGpuError
+from gridq.errors import ConfigError, GridqError, InstallError, NoGpuError
 from gridq.gpu.ward import Ward
 from gridq.gpu.watch import Watch
 from gridq.logs.complaint import complain
@@ -56,8 +56,8 @@ class Life:
     stale: Stale
 
 
-def connect_signals(app: Any, settings: Settings) -> None:
-    """Call us when a worker of this app starts."""
+def connect_signals(app: Any, settings: Settings, base: type) -> None:
+    """Call us when a worker of this app starts; its tasks must be of the base class."""
     main = 0
 
     def before_imports(sender: Any, **_: Any) -> None:
@@ -73,6 +73,7 @@ def connect_signals(app: Any, settings: Settings) -> None:
 
     def before_consuming(sender: str, instance: Any, **_: Any) -> None:
         if instance.app is app:
+            _check_tasks(instance, settings, base)
             _check_cuda(instance, settings)
             for queue in instance.gridq.place.queues:
                 app.amqp.queues.select_add(queue_named(queue))
@@ -138,6 +139,20 @@ def _begin(worker: Any, conf: Any, options: Mapping[str, Any], settings: Setting
         # Before a child begins to keep what a task prints, which it may not run.
         stale.follow(desk.broken)
     printing.follow(desk, settings)
+
+
+def _check_tasks(worker: Any, settings: Settings, base: type) -> None:
+    """What a task of another class did is not known to us: after a loss it would run twice."""
+    others = sorted(name for name, task in worker.app.tasks.items() if not isinstance(task, base))
+    if others:
+        complain(
+            InstallError(
+                f"expected tasks whose class is a gridq.{base.__name__}, got {', '.join(others)}",
+                hint=f"where it says base=…: class MyTask(gridq.{base.__name__}): …",
+            ),
+            settings.log_format,
+        )
+        raise SystemExit(UNAVAILABLE)
 
 
 def _check_cuda(worker: Any, settings: Settings) -> None:

@@ -49,6 +49,13 @@ def test_without_a_broker_a_caller_is_told_at_once(grid: Fleet) -> None:
     assert "BrokerError: expected a broker, none is configured and no local one runs" in caller.logs()
 
 
+def test_a_task_of_a_class_that_gridq_does_not_know_is_refused(grid: Fleet) -> None:
+    other = grid.run("other", "-m", "celery", "-A", "shop", "worker", "-Q", "cpu", "-I", "othertasks")
+    assert other.wait() == UNAVAILABLE, other.logs()
+    assert "error: expected tasks whose class is a gridq.GpuTask, got shop.other" in other.logs()
+    assert "hint: where it says base=" in other.logs() and "Traceback" not in other.logs()
+
+
 def test_each_worker_pins_its_children_to_its_gpu_and_consumes_what_fits(grid: Fleet) -> None:
     for name, status in grid.living().items():
         if not status.gpus:
