@@ -8,6 +8,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint deploy-test lock audit sbom bench bench-seen bench-scrape chaos clean
 .DELETE_ON_ERROR:
+# Where it is set, each of the hundreds of processes that tests and demo start would compile gridq anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Two installs into one .venv at a time would break it, so -j changes nothing here.
 .NOTPARALLEL:
 
@@ -15,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: .venv/demo.stamp
 	@exec $(BIN)/gridq demo
 
-# Two processes: one takes what starts fleets, one after the other, one all else (tests/conftest.py).
+# Two processes: tests/conftest.py says what each takes.
 test: lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
 

@@ -26,13 +26,21 @@ HERE = Path(__file__).parent
 DATABASES = 128
 
 
+#: What starts fleets, longest first: each takes its tests one after the other, so that no more than two fleets run.
+FLEETS = ("integration", "chaos")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two processes, one takes all that starts fleets, first of all and one after the other; the other takes the
-    rest, a file at a time."""
+    """With two processes, each takes one of FLEETS first; of the rest, a file at a time, whoever has nothing to do."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(HERE).parts[0]
+        return FLEETS.index(folder) if folder in FLEETS else len(FLEETS)
+
     for item in items:
-        file = item.path.relative_to(HERE)
-        item.add_marker(pytest.mark.xdist_group("fleets" if file.parts[0] != "unit" else str(file)))
-    items.sort(key=lambda item: item.path.relative_to(HERE).parts[0] == "unit")
+        group = [*FLEETS, str(item.path)][place(item)]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=place)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ class Database:
 def _no_settings_of_this_machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whoever runs the tests may have a broker of their own configured; no test shall find it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("GRIDQ_", "CELERY_"))]:
+        # Whoever exports the size of a terminal, as pytest-xdist does, would have it for every terminal of the tests.
+        for name in [name for name in os.environ if name.startswith(("GRIDQ_", "CELERY_", "COLUMNS", "LINES"))]:
             patch.delenv(name)
         patch.setenv("GRIDQ_RUNTIME_DIR", str(tmp_path_factory.mktemp("session") / "run"))
         yield

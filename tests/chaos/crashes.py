@@ -18,8 +18,8 @@ def child(play: Play) -> None:
     tasks = play.send("work", play.timing.pick(0.3, 0.5), number=play.timing.pick(10, 40))
     for _ in range(play.timing.pick(2, 5)):
         victim = play.random.choice(play.running(tasks, at_least=2))
-        play.broke({victim.pid})
-        os.kill(victim.pid, signal.SIGKILL)
+        with play.losing({victim.pid}):
+            os.kill(victim.pid, signal.SIGKILL)
         time.sleep(play.random.uniform(0.2, 0.6))
 
 
@@ -31,8 +31,8 @@ def worker(play: Play) -> None:
     play.await_ended(play.timing.pick(2, 5))
     victim = play.random.choice(play.running(tasks, at_least=2))
     lost = play.worker_of(victim)
-    play.broke(lost.holders)
-    lost.process.signal(signal.SIGKILL)
+    with play.losing(lost.holders):
+        lost.process.signal(signal.SIGKILL)
 
 
 @scenario("worker killed (SIGKILL), started again at once", recovery=(0, 6.0), visibility=10.0, patience=60.0)
@@ -42,8 +42,8 @@ def comeback(play: Play) -> None:
     seconds = play.timing.pick(1.0, 4.0)
     tasks = play.send("work", seconds, number=2)
     lost = play.worker_of(play.random.choice(play.running(tasks, at_least=2)))
-    play.broke(lost.holders)
-    lost.process.signal(signal.SIGKILL)
+    with play.losing(lost.holders):
+        lost.process.signal(signal.SIGKILL)
     play.send("work", seconds, number=2)
     play.stage.start_worker(lost.number)
 
@@ -56,9 +56,9 @@ def fleet(play: Play) -> None:
     play.await_ended(2)
     play.running(at_least=2)
     lost = play.stage.living()
-    play.broke(pid for worker in lost for pid in worker.holders)
-    for each in lost:
-        each.process.signal_everyone(signal.SIGKILL)
+    with play.losing(pid for worker in lost for pid in worker.holders):
+        for each in lost:
+            each.process.signal_everyone(signal.SIGKILL)
     play.stage.ensure(2)
 
 

@@ -38,7 +38,7 @@ def retry(play: Play) -> None:
 
 def _restart_all(play: Play) -> None:
     lost = play.stage.living()
-    play.broke(pid for worker in lost for pid in worker.holders)
-    for each in lost:
-        each.process.signal_everyone(signal.SIGKILL)
+    with play.losing(pid for worker in lost for pid in worker.holders):
+        for each in lost:
+            each.process.signal_everyone(signal.SIGKILL)
     play.stage.ensure(2)

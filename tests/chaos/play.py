@@ -136,6 +136,13 @@ class Play:
         self.faults.append(fault)
         return fault
 
+    @contextlib.contextmanager
+    def losing(self, holders: Iterable[int]) -> Iterator[None]:
+        """Around what kills holders: they are lost from when it ends, and with them what they began meanwhile."""
+        at, lost = now(), frozenset(holders)
+        yield
+        self.broke(lost, at=at, until=now())
+
     def outage(self, break_it: Callable[[], Any], mend_it: Callable[[], Any], seconds: float) -> Fault:
         """Take the broker away for so long; workers keep their right to hold tasks if that is shorter than a lease."""
         at = now()
