@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import states
 from celery.exceptions import BackendGetMetaError
+from kombu.exceptions import KombuError
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,14 @@ def stored_success(task: Any) -> dict[str, Any] | None:
         return None
     try:
         found: dict[str, Any] = task.backend.get_task_meta(request.id, cache=False)
+        if found["status"] != states.SUCCESS:
+            return None
     except (BackendGetMetaError, NotImplementedError):
         return None  # The result is not to be read, or results are not kept at all.
-    if found["status"] != states.SUCCESS:
+    except (KombuError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # Nobody can read what is there, so that nobody has the task's result.
+        said = "task %s runs again: what was stored of it is no result (%s)"
+        logger.warning(said, request.id, type(error).__name__, extra={"task_id": request.id})
         return None
     logger.info("task %s is not run again: its result was stored before its worker was lost", request.id)
     request.callbacks = request.chain = None

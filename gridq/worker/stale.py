@@ -96,8 +96,9 @@ def follow(folder: Path) -> None:
     parent = os.getpid()
 
     def begin(task: Any, **_: Any) -> None:
-        # The parent has not come to end it in time. Nothing of the task has happened yet, so that it can run again.
-        if _is_ours(task) and _leave_word(folder):
+        # The parent has not come to end it in time. Nothing of the task has happened yet, so that it can run again; one
+        # that was acknowledged cannot, and fails with what CUDA says.
+        if _is_ours(task) and _leave_word(folder) and task.acks_late:
             os._exit(os.EX_UNAVAILABLE)
 
     def end(task: Any, **_: Any) -> None:

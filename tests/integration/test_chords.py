@@ -86,6 +86,21 @@ def test_what_follows_a_task_whose_result_is_stored_is_not_sent_again(_single: F
     assert len(fleet.ledger.runs([task])) == 1 and fleet.record(follower.id) is None
 
 
+@pytest.mark.parametrize("stored", [b"\x93garbage", b"[1]"], ids=["no text", "a list"])
+def test_a_task_whose_stored_result_nobody_can_read_runs_again(
+    _single: Fleet, signal_file: Path, stored: bytes
+) -> None:
+    fleet = _single
+    handle = fleet.task("wait_for").delay(str(signal_file))
+    eventually(lambda: fleet.ledger.runs([handle.id]), "it has begun")
+    backend = fleet.app.backend
+    backend.client.set(backend.get_key_for_task(handle.id), stored)
+    restart(fleet)
+    signal_file.touch()
+    fleet.await_state(handle.id, "done")
+    assert len(fleet.ledger.runs([handle.id])) == 2
+
+
 @pytest.fixture(params=[False, True], ids=["task", "chain"])
 def half(_single: Fleet, signal_file: Path, request: pytest.FixtureRequest) -> Half:
     fleet, scale, wait_for = _single, _single.task("scale"), _single.task("wait_for")
