@@ -17,9 +17,9 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: .venv/demo.stamp
 	@exec $(BIN)/gridq demo
 
-# Two processes: tests/conftest.py says what each takes.
+# Two processes, a file at a time each: most of a test is the start of workers, which takes one core.
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

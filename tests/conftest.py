@@ -26,23 +26,6 @@ HERE = Path(__file__).parent
 DATABASES = 128
 
 
-#: What starts fleets, longest first: each takes its tests one after the other, so that no more than two fleets run.
-FLEETS = ("integration", "chaos")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With two processes, each takes one of FLEETS first; of the rest, a file at a time, whoever has nothing to do."""
-
-    def place(item: pytest.Item) -> int:
-        folder = item.path.relative_to(HERE).parts[0]
-        return FLEETS.index(folder) if folder in FLEETS else len(FLEETS)
-
-    for item in items:
-        group = [*FLEETS, str(item.path)][place(item)]
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=place)
-
-
 @dataclass(frozen=True)
 class Database:
     """An empty pair of databases: an even one for messages, the next one for results."""
