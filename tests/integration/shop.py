@@ -139,6 +139,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.total", vram="20GiB", **gpu)(total)
     app.task(name="shop.flaky", vram="8GiB", **gpu)(flaky)
     app.task(name="shop.work_once", acks_late=False, **gpu)(work)
+    app.task(name="shop.work_seldom", rate_limit="20/m", **gpu)(work)
     app.task(name="shop.work_on_cpu", bind=True, **cpu)(work)
     app.task(name="shop.add", **cpu)(add)
     app.task(name="shop.confess", **gpu)(confess)

@@ -17,7 +17,7 @@ import pytest
 import shop
 from click.testing import CliRunner
 from container import Process
-from fleet import NODE, Fleet, eventually
+from fleet import DEADLINE, NODE, Fleet, eventually
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
@@ -145,7 +145,8 @@ def awaited(browser: Chrome, selector: str, *words: str) -> str:
 def test_flower_knows_workers_that_came_after_it_by_their_gpus(hall: tuple[Fleet, Site]) -> None:
     _, site = hall
     eventually(lambda: set(site.json("/api/workers")) >= set(NAMES), "Flower has asked both workers who they are")
-    stats = site.json("/api/workers?refresh=1")[NAMES[1]]["stats"]
+    # Flower asks the workers anew, and waits a second for their answers.
+    stats = eventually(lambda: site.json("/api/workers?refresh=1")[NAMES[1]].get("stats"), "the worker has answered")
     assert (stats["gpu1_verdict"], stats["gpu1_memory_total_gib"]) == ("healthy", 80)
     assert all(isinstance(value, str | int | float) for name, value in stats.items() if name.startswith("gpu"))
 
@@ -176,7 +177,7 @@ def test_the_page_of_gpus_shows_each_gpu_and_what_it_runs(
     browser.find_element(By.LINK_TEXT, f"shop.wait_for {handle.id[:8]}").click()
     awaited(browser, "body", handle.id, "STARTED", NAMES[1])
     signal_file.touch()
-    handle.get(timeout=30)
+    handle.get(timeout=DEADLINE)
 
 
 def test_the_tasks_page_shows_fifty_tasks(hall: tuple[Fleet, Site], browser: Chrome) -> None:
@@ -220,12 +221,15 @@ def test_its_history_outlives_it_and_workers_tell_of_tasks_only_while_it_runs(
     hall: tuple[Fleet, Site], passwords: Path
 ) -> None:
     fleet, site = hall
+    handle = fleet.task("work").delay()
+    handle.get(timeout=DEADLINE)
+    eventually(lambda: handle.id in site.json("/api/tasks?limit=1000&state=SUCCESS"), "Flower knows that it is done")
     seen = site.json("/api/tasks?limit=1000").keys()
     assert site.stop() == 0, site.process.logs()
     asked = fleet.app.control.enable_events(reply=True, timeout=10, limit=2)
     assert [answer["ok"] for each in asked for answer in each.values()] == ["task events enabled"] * 2
     again = Site(start(fleet, "--basic-auth-file", str(passwords)), authority=f"{NAME}:{PASSWORD}")
-    assert seen and again.json("/api/tasks?limit=1000").keys() == seen
+    assert again.json("/api/tasks?limit=1000").keys() == seen
     assert again.stop() == 0
 
 
