@@ -167,9 +167,9 @@ class Request(StockRequest):
         task_ready(self)
         claim, holder, lease = self._message.delivery_tag, self._holder, self._app.gridq_lease
         held = holder.held.get(claim)
-        replaced = self._app.gridq_stale.excuse(self.worker_pid)
-        if replaced is not None:
-            holder.excuse(claim, replaced)
+        excuse = self._app.gridq_stale.excuse(self.worker_pid)
+        if excuse is not None:
+            holder.excuse(claim, excuse.reason, counter=excuse.counter)
         if state.should_terminate or not lease.holds or held is None or lease.end.fenced_at > held.since:
             # We ended it, or our guard did: not the task's doing.
             holder.drop(claim)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from gridq.worker.cuda import fatal_error
 from gridq.worker.guard import kill_group
 
 _MOST_ENDED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """Why a child that has died was to be replaced, and as what the loss of its task counts, see `leases.Charge`."""
+
+    reason: str
+    counter: str = ""
 
 
 class Stale:
@@ -30,41 +39,49 @@ class Stale:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._marked: dict[int, str] = {}
-        self._ended: dict[int, str] = {}
+        self._ended: dict[int, Excuse] = {}
         for pid in self._told():
             # The last worker's child; ours may get the number.
             self._forget_word(pid)
 
     def mark(self, pids: Iterable[int], why: str) -> None:
-        """These are to be replaced, each when its task has ended."""
+        """An error of the GPU has hit these; each is to be replaced when its task has ended."""
         self._marked |= dict.fromkeys(pids, why)
 
     def among(self, living: set[int]) -> dict[int, str]:
         """Those of the living children that are to be replaced, and why."""
-        for pid in self._told():
-            if reason := self._word_of(pid):
-                self._marked[pid] = reason
-        for pid in self._marked.keys() - living:
+        stale = self._marked | {pid: word for pid in self._told() if (word := self._word_of(pid))}
+        for pid in stale.keys() - living:
             # It went by itself; whose task it was is perhaps not known yet.
-            self._keep(pid, self._marked.pop(pid, ""))
-        return dict(self._marked)
+            if excuse := self._excuse_of(pid):
+                self._keep(pid, excuse)
+            del stale[pid]
+        return stale
 
     def end(self, pid: int) -> None:
         """Kill a child that runs no task; the pool starts another in its place."""
         # A task that it is given in this very moment is not to blame.
-        self._keep(pid, self._marked.pop(pid, ""))
+        excuse = self._excuse_of(pid)
+        self._keep(pid, Excuse(excuse.reason if excuse else ""))
         kill_group(pid)
 
-    def excuse(self, pid: int | None) -> str | None:
+    def excuse(self, pid: int | None) -> Excuse | None:
         """Why a child that has died was to be replaced: then its task is not to blame. None if it was not."""
         if pid is None:
             return None
-        reason = self._ended.pop(pid, None) or self._marked.pop(pid, None) or self._word_of(pid)
+        excuse = self._ended.pop(pid, None) or self._excuse_of(pid)
         self._forget_word(pid)
-        return reason
+        return excuse
 
-    def _keep(self, pid: int, why: str) -> None:
-        self._ended[pid] = why
+    def _excuse_of(self, pid: int) -> Excuse | None:
+        marked = self._marked.pop(pid, None)
+        # With a word it has begun no task since; without, the one that it ran may be what upset the GPU.
+        if word := self._word_of(pid):
+            return Excuse(word)
+        return None if marked is None else Excuse(marked, "gpu_losses")
+
+    def _keep(self, pid: int, excuse: Excuse) -> None:
+        self._ended[pid] = excuse
         self._forget_word(pid)
         # Long ago is another process with that pid.
         for old in list(self._ended)[:-_MOST_ENDED]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -208,3 +209,24 @@ def test_a_contained_memory_error_replaces_the_process_after_its_task(pair: Flee
     eventually(lambda: not lives(before), "the idle process is replaced")
     assert pid_of(pair, FIRST) != before
     assert pid_of(pair, SECOND) == idle and lives(idle) and os.getpid() != idle
+
+
+def test_a_task_that_upsets_each_gpu_and_dies_is_buried(pair: Fleet, signal_file: Path) -> None:
+    handle = pair.task("wait_for").delay(str(signal_file))
+
+    def runs_so_often(count: int) -> Any:
+        runs = pair.ledger.runs([handle.id])
+        return len(runs) == count and runs[-1]
+
+    def is_dead() -> bool:
+        return pair.record(handle.id).state == "dead"
+
+    # A look may find the process dead before it has been marked; then the task itself is charged with the loss.
+    for count in range(1, 6):
+        run = eventually(lambda count=count: is_dead() or runs_so_often(count), "it runs again, or is dead")
+        if run is True:
+            break
+        pair.sim.raise_xid(run.gpu, 94)
+        eventually(lambda count=count: len(pair.record(handle.id).xids) >= count, "the XID is noted")
+        os.kill(run.pid, signal.SIGKILL)
+    pair.await_state(handle.id, "dead")
