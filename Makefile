@@ -28,7 +28,7 @@ lint: .venv/test.stamp
 	$(BIN)/lint-imports
 	$(BIN)/bandit -q -c pyproject.toml -r gridq 2>.venv/bandit.log || { cat .venv/bandit.log >&2; exit 1; }
 
-# Deployments, on machines, engines and servers of their own; those of the labs in the folder that GRIDQ_LAB names.
+# Deployments, on machines, engines and servers of their own; those of the labs in the folder that LAB_SCRIPTS names.
 deploy-test: .venv/test.stamp
 	$(BIN)/python -m pytest tests/deploy $(ARGS)
 

@@ -96,6 +96,14 @@ class Needs:
         return " ".join(parts)
 
 
+def describe(header: object) -> str:
+    """The needs of a message's `gridq` header for people; what stands there, where it is not what gridq writes."""
+    try:
+        return str(Needs.from_message(header))
+    except NeedError:
+        return f"not to be read: {header!r}"
+
+
 _UNSAID: dict[str, Any] = {"gpu": False, "gpus": 1, "vram": 0, "models": [], "node": None}
 
 

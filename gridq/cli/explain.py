@@ -16,7 +16,7 @@ from gridq.cli.ids import record_of
 from gridq.cli.look import UNKNOWN, Column, Row, console, count, emit_json, table
 from gridq.cli.session import Session, pass_session
 from gridq.cli.waits import WAITS
-from gridq.needs import Needs
+from gridq.needs import describe
 from gridq.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _facts(answer: Row) -> Table:
     times = " · ".join(f"{_words(name)} {format_seconds(value)}" for name, value in answer["durations"].items())
     grid.add_row("task", f"{answer['name']}  {answer['id']}")
     grid.add_row("state", state)
-    grid.add_row("needs", str(Needs.from_message(answer["needs"])))
+    grid.add_row("needs", describe(answer["needs"]))
     grid.add_row("queue", answer["queue"])
     if answer["worker"]:
         grid.add_row("worker", answer["worker"])

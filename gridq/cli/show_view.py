@@ -13,7 +13,7 @@ from gridq.cli.explain import witnessed
 from gridq.cli.gpus import model
 from gridq.cli.look import UNKNOWN, Row, count
 from gridq.cli.tasks import progress_cell, span, state_cell
-from gridq.needs import Needs
+from gridq.needs import describe
 from gridq.units import format_bytes, format_seconds
 
 
@@ -41,7 +41,7 @@ def _lines(answer: Row) -> Iterator[tuple[str, Text | str]]:
     yield "state", _state(answer)
     yield "reason", answer["reason"] or ""
     yield from _times(answer["times"], answer["durations"])
-    yield "needs", str(Needs.from_message(answer["needs"]))
+    yield "needs", describe(answer["needs"])
     yield "queue", answer["queue"]
     yield "attempts", _attempts(answer)
     yield "GPU", "\n".join(f"{model(gpu['model'] or UNKNOWN)}  {gpu['uuid']}" for gpu in answer["gpus"])

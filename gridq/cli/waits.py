@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gridq.cli.look import count
+from gridq.errors import NeedError
 from gridq.needs import Needs
 from gridq.placement import fit
 from gridq.store.queues import looks_into
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: The states in which a task waits.
 WAITS = ("waiting", "placed", "delayed")
+#: Said of a task that another program has sent.
+UNREADABLE = "cannot read what it needs"
 
 
 def concerns(record: TaskRecord, worker: WorkerStatus) -> bool:
@@ -28,7 +31,9 @@ def concerns(record: TaskRecord, worker: WorkerStatus) -> bool:
 
 def obstacle(record: TaskRecord, worker: WorkerStatus) -> str | None:
     """What stops the worker from taking the task now, as the rest of a sentence; None when nothing does."""
-    needs = Needs.from_message(record.needs)
+    needs = _needs(record)
+    if needs is None:
+        return UNREADABLE
     if needs.gpu:
         stopped = fit.obstacle(needs, worker)
         if stopped:
@@ -73,8 +78,18 @@ def _delayed(record: TaskRecord, now: float) -> str:
     return f"due in {format_seconds(due - now)}"
 
 
+def _needs(record: TaskRecord) -> Needs | None:
+    """None where they are not what gridq writes: the worker that takes the task will bury it."""
+    try:
+        return Needs.from_message(record.needs)
+    except NeedError:
+        return None
+
+
 def _waiting(record: TaskRecord, living: Sequence[WorkerStatus]) -> str:
-    needs = Needs.from_message(record.needs)
+    needs = _needs(record)
+    if needs is None:
+        return UNREADABLE
     noun = "GPU" if needs.gpu else "worker"
     near = [worker for worker in living if concerns(record, worker)]
     if not near:

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
-from celery.exceptions import TaskRevokedError
+from celery.exceptions import Ignore, TaskRevokedError
 from celery.worker import state
 from celery.worker.request import Request as StockRequest
 from celery.worker.state import task_ready
@@ -139,6 +139,9 @@ class Request(StockRequest):
             self._ending = self._child
         if lost and self._goes_back():
             return self._on_process_lost(error)
+        if isinstance(error, Ignore):
+            self._note("done", "ignored: what the task itself stored is its result")
+            return super().on_failure(exc_info, *args, **kwargs)
         said = Mask.of(self._app.conf).text(failure.line(error))
         self._note("failed", said[:500])
         if isinstance(error, MemoryError):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = Path(os.environ.get("GRIDQ_LAB", ROOT.parent / "shared" / "lab")) / "engine.sh"
+SCRIPT = Path(os.environ.get("LAB_SCRIPTS", ROOT.parent / "shared" / "lab")) / "engine.sh"
 
 #: The lab's images have these versions; nginx it has none.
 VERSIONS = {"PROMETHEUS_VERSION": "v2.42.0", "GRAFANA_VERSION": "latest", "NGINX_VERSION": "lab"}
@@ -27,7 +27,7 @@ RUN apt-get update -qq && apt-get install -y -qq nginx-light && rm -rf /var/lib/
 def missing() -> str | None:
     """What this machine lacks for an engine of its own, if anything."""
     if not SCRIPT.exists():
-        return f"expected the lab's engine.sh in the folder that GRIDQ_LAB names, found no {SCRIPT}"
+        return f"expected the lab's engine.sh in the folder that LAB_SCRIPTS names, found no {SCRIPT}"
     if os.geteuid() != 0:
         return "a Docker engine needs root"
     return None

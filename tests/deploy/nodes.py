@@ -19,7 +19,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PLAYBOOKS = ROOT / "ansible"
-LAB = Path(os.environ.get("GRIDQ_LAB", ROOT.parent / "shared" / "lab"))
+LAB = Path(os.environ.get("LAB_SCRIPTS", ROOT.parent / "shared" / "lab"))
 GPUS = "sim:2x24GiB"
 _RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.M)
 
@@ -29,7 +29,7 @@ def missing() -> str | None:
     if os.geteuid() != 0:
         return "needs root"
     if not (LAB / "nodes.sh").exists():
-        return f"needs nodes.sh in the folder that GRIDQ_LAB names, {LAB}"
+        return f"needs nodes.sh in the folder that LAB_SCRIPTS names, {LAB}"
     programs = [one for one in ("ansible-playbook", "systemd-nspawn", "debootstrap") if not shutil.which(one)]
     return f"needs {', '.join(programs)}" if programs else None
 

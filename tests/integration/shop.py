@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import talk
 from celery import Celery
+from celery.exceptions import Ignore
 from celery.worker.control import control_command
 from ledger import VARIABLE, Ledger
 
@@ -84,6 +85,12 @@ def broken() -> None:
     raise ValueError("out of stock")
 
 
+def ignore(self: Any) -> None:
+    """Stores its result itself."""
+    self.update_state(state="SUCCESS", meta="mine")
+    raise Ignore("told already")
+
+
 def starve() -> None:
     """Asks for more memory than there is, as numpy and CuPy say it."""
     raise MemoryError("unable to allocate 9 EiB")
@@ -144,6 +151,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.add", **cpu)(add)
     app.task(name="shop.confess", **gpu)(confess)
     app.task(name="shop.broken", gpu=True, **cpu)(broken)
+    app.task(name="shop.ignore", **gpu)(ignore)
     app.task(name="shop.starve", gpu=True, **cpu)(starve)
     app.task(name="shop.crash_cuda", gpu=True, **cpu)(crash_cuda)
     app.task(name="shop.use_cupy", **gpu)(use_cupy)

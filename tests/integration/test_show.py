@@ -49,6 +49,13 @@ def test_a_retried_task_says_how_often_and_what_it_returned(grid: Fleet, gridq: 
     assert "retried 1 time by itself" in gridq("show", handle.id).stdout
 
 
+def test_a_task_that_says_ignore_has_not_failed(grid: Fleet, gridq: Callable[..., Result]) -> None:
+    handle = grid.task("ignore").delay()
+    assert handle.get(timeout=DEADLINE) == "mine"
+    assert "ignored" in grid.await_state(handle.id, "done").reason
+    assert json.loads(gridq("show", handle.id, "--json").stdout)["result"]["state"] == "SUCCESS"
+
+
 def test_tasks_are_listed_by_state_name_and_time_the_newest_first(
     grid: Fleet, gridq: Callable[..., Result], signal_file: Path
 ) -> None:

@@ -105,7 +105,7 @@ class Top(App[None]):
         self._picture, self._away = seen.picture, ""
         self._tell_age()
         # One of another view was on its way when the view changed; the next is there in a moment.
-        if seen.picture.view == self._view:
+        if self._is_built and seen.picture.view == self._view:
             self._draw()
 
     def on_missed(self, missed: Missed) -> None:
@@ -113,11 +113,18 @@ class Top(App[None]):
         self._away = missed.why
         self._tell_age()
 
+    @property
+    def _is_built(self) -> bool:
+        """Whether there is anything to draw on: news may come while it ends, when that has been taken down."""
+        return bool(self.screen_stack and self.screen_stack[0].query("#banner"))
+
     def on_resize(self, event: Resize) -> None:
         """The terminal has another size."""
         self.call_after_refresh(self._draw)
 
     def _tell_age(self) -> None:
+        if not self._is_built:
+            return
         age = time.monotonic() - self._picture.taken_at
         before, self._stale = self._stale, bool(self._away) or age > acts.STALE
         banner = self.screen_stack[0].query_one("#banner", Static)

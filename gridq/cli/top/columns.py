@@ -9,7 +9,7 @@ from rich.text import Text
 from gridq.cli.gpus import model
 from gridq.cli.look import UNKNOWN, Column, Row, bar, draining, known, verdict
 from gridq.cli.tasks import progress_cell, state_cell
-from gridq.needs import Needs
+from gridq.needs import describe
 from gridq.units import format_bytes, format_seconds
 
 _WIDE = 110
@@ -36,7 +36,7 @@ def task_columns(view: str, width: int) -> Sequence[Column]:
     """One line per task; other columns for those that wait, run, or have ended."""
     name = Column("task", lambda row: row["name"] if width >= _WIDE else _short(row["name"]), gives=True)
     id = Column("id", lambda row: row["id"] if width >= _WIDE else row["id"][:8])
-    needs = Column("asks for", lambda row: str(Needs.from_message(row["needs"])), width=100)
+    needs = Column("asks for", lambda row: describe(row["needs"]), width=100)
     worker = Column("worker", lambda row: row["worker"] or UNKNOWN, gives=True)
     run = Column("run", lambda row: _span(row["run"]), right=True)
     columns = {

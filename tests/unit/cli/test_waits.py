@@ -55,6 +55,10 @@ def test_a_cpu_task_waits_for_those_who_look_into_its_queue() -> None:
     assert why([cpu_worker()], needs={}, queue="cpu") == "cpu@node1 could take it"
 
 
+def test_a_task_of_another_program_whose_needs_nobody_can_read_is_told_so() -> None:
+    assert why([worker()], needs={"gpu": 7}) == "cannot read what it needs"
+
+
 def test_a_delayed_task_says_when_it_is_due_and_a_placed_one_where_it_goes() -> None:
     assert why([], state="delayed", times={"due_at": 1012.0}) == "due in 12s"
     assert why([], state="delayed", times={"due_at": 900.0}) == "due now"
