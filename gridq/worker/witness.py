@@ -44,13 +44,15 @@ def present(task: Held, *, gone: float | None, offset: float) -> Presence:
     return Presence(task.task_id, task.since + offset, None if gone is None else gone + offset, task.pid)
 
 
-def concerned(event: XidEvent, presences: Iterable[Presence]) -> list[Presence]:
-    """The tasks that were on the GPU when the XID happened; where it names a process of one of them, that one alone."""
+def concerned(event: XidEvent, presences: Iterable[Presence]) -> list[str]:
+    """The tasks that were on the GPU when the XID happened, each once, by id; where it names a process of one of them,
+    that one alone."""
     there = [
         task for task in presences if task.came <= event.at and (task.gone is None or event.at <= task.gone + LATE)
     ]
     hit = [task for task in there if event.pid is not None and task.pid is not None and _runs_in(event.pid, task.pid)]
-    return hit or there
+    # One that came back to the same GPU was there twice.
+    return list(dict.fromkeys(task.task for task in hit or there))
 
 
 def _runs_in(pid: int, child: int) -> bool:
@@ -82,7 +84,7 @@ class Witness:
     def note(self, gpu: str, event: XidEvent, presences: Iterable[Presence]) -> None:
         """Say which tasks were on the GPU, in the log and in their records."""
         xid = lookup(event.number)
-        ids = [task.task for task in concerned(event, presences)]
+        ids = concerned(event, presences)
         note = XidNote(event.number, xid.meaning, gpu, self._worker)
         logger.warning("%s: %s; %s", gpu, xid, "no task was on it" if not ids else f"{len(ids)} task(s) were on it")
         for task in ids:

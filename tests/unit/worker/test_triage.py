@@ -193,14 +193,14 @@ def test_an_xid_is_told_with_who_is_there_and_who_has_just_left(bench: Bench) ->
 # -- who was there
 
 
-def names(event: XidEvent, *presences: Presence) -> list[str]:
-    return [task.task for task in concerned(event, presences)]
-
-
 def test_those_were_there_who_had_come_and_not_left_long_ago() -> None:
     event = XidEvent(31, 1, at=100.0)
     there = [Presence("running", 90.0), Presence("ended", 50.0, 99.0), Presence("ended long ago", 50.0, 100 - LATE - 1)]
-    assert names(event, *there, Presence("not begun", 101.0)) == ["running", "ended"]
+    assert concerned(event, [*there, Presence("not begun", 101.0)]) == ["running", "ended"]
+
+
+def test_a_task_that_came_back_to_the_gpu_was_there_once() -> None:
+    assert concerned(XidEvent(31, 1, at=100.0), [Presence("again", 99.0), Presence("again", 90.0, 99.0)]) == ["again"]
 
 
 def test_an_xid_that_names_a_process_concerns_its_task_alone() -> None:
@@ -210,8 +210,8 @@ def test_an_xid_that_names_a_process_concerns_its_task_alone() -> None:
     there = [Presence("a", 90.0, pid=child.pid), Presence("b", 90.0, pid=4_000_000)]
     try:
         for pid in (child.pid, grandchild):
-            assert names(XidEvent(31, 1, 100.0, pid), *there) == ["a"]
-        assert names(XidEvent(31, 1, 100.0, pid=1), *there) == ["a", "b"]
+            assert concerned(XidEvent(31, 1, 100.0, pid), there) == ["a"]
+        assert concerned(XidEvent(31, 1, 100.0, pid=1), there) == ["a", "b"]
     finally:
         os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
