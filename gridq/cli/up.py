@@ -26,6 +26,7 @@ from gridq.cli.machine import (
     refuse_twice,
     wait_ready,
 )
+from gridq.cli.modules import require_modules
 from gridq.cli.session import Session, pass_session
 from gridq.cli.supervisor import Command, Supervisor
 from gridq.config import Settings, mask
@@ -60,6 +61,7 @@ def command(
     """
     settings, beside = session.settings, list(dict.fromkeys(beside))
     spec = spec or settings.gpus
+    require_modules(session.app, settings)
     with Interrupts() as interrupts:
         devices = devices_of(spec, settings.runtime_dir)
         slots = cpu_slots() if cpu is None else cpu

@@ -94,6 +94,27 @@ def test_gpus_that_cannot_be_simulated_are_refused_before_anything_starts() -> N
     assert "hint:" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("named", "hint"),
+    [
+        ("shop.taks", "did you mean 'shop.tasks'?"),
+        ("shpo", "did you mean 'shop'?"),
+        ("stock.tasks", "it is looked for in "),
+        ("shop.tasks.train", "it is looked for in "),
+    ],
+)
+def test_tasks_that_do_not_exist_are_refused_before_anything_starts(named: str, hint: str) -> None:
+    Path("shop").mkdir()
+    Path("shop/__init__.py").touch()
+    Path("shop/tasks.py").touch()
+    Path("gridq.yaml").write_text(f"# comment\ntasks: [{named}]\n")
+    done = python("-m", "gridq.cli", "up", "--gpus", "sim:24GiB", "--cpu", "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    error, told = done.stderr.splitlines()
+    assert error == f"error: gridq.yaml:2: expected a module that exists, got {named!r}"
+    assert told.startswith(f"hint: {hint}")
+
+
 def test_a_demo_without_numpy_says_what_to_install_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     result = gridq("demo")
