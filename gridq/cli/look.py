@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 from rich.console import Console, JustifyMethod
@@ -20,6 +21,7 @@ UNKNOWN = "–"
 _PIPE_WIDTH = 200
 _COLOURS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "unknown": "magenta"}
 _FULL = 0.9
+_SPACES_AT_END = re.compile(r" +$", re.MULTILINE)
 
 Row = dict[str, Any]
 
@@ -55,7 +57,22 @@ def console(*, stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = _PIPE_WIDTH
         made.soft_wrap = True
+        made.file = cast(IO[str], _Trimming(made.file))
     return made
+
+
+class _Trimming:
+    """A pipe that gets no spaces at the ends of lines: rich fills each line of a table up with them."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """What rich prints comes in whole lines."""
+        return self._file.write(_SPACES_AT_END.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def headed(head: str, text: str) -> Text:
