@@ -101,7 +101,6 @@ def _in_private(settings: Settings, spec: str, interrupts: Interrupts, search_of
             search.submit(min(_MOST_PARTS, _PARTS_PER_GPU * len(devices)))
             _follow(client, supervisor, interrupts, search, screen)
             right = search.check(interrupts)
-            screen.done(search)
     finally:
         # By force: all results are in or nobody wants them, and a farewell of every worker would take seconds.
         supervisor.stop()

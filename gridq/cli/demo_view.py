@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gridq.cli import gpus
 from gridq.cli.demo_search import Search
-from gridq.cli.look import Column, Row, bar, count, memory, table, verdict
+from gridq.cli.look import Column, Row, count, memory, progress_bar, table, verdict
 from gridq.cli.supervisor import Supervisor
 from gridq.store.gpus import gpu_rows
 from gridq.store.workers import WorkerStatus
@@ -28,6 +28,8 @@ _COLUMNS = (
     Column("done", lambda row: str(row["done"]), right=True),
     Column("searches", lambda row: row["now"], gives=True),
 )
+#: When all is done nothing is searched, and the last reading of the memory is older than that.
+_AT_THE_END = tuple(column for column in _COLUMNS if column.title not in ("memory", "searches"))
 _BAR = 40
 
 
@@ -83,20 +85,17 @@ class Screen:
             self._told = quarter
             self._out.print(f"searched {search.done} of {search.total} parts")
 
-    def done(self, search: Search) -> None:
-        """The last picture stays."""
-        self._draw(self._table(search))
-
     def _table(self, search: Search) -> RenderableType:
         done, running = search.done_by, search.running_on
         rows: list[Row] = [
             row | {"done": done[row["worker"]], "now": running.get(row["worker"], "–")}
             for row in gpu_rows(self._living)
         ]
-        progress = bar(search.done / search.total, _BAR)
+        progress = progress_bar(search.done / search.total, _BAR)
         head = Text.assemble(("the longest Collatz chain below ", "bold"), (f"{search.limit:,}", "bold cyan"))
         line = Text.assemble("searched ", progress, f" {search.done}/{search.total}")
-        return Group(head, "", table(_COLUMNS, rows, self._out.width), "", line)
+        columns = _AT_THE_END if search.finished else _COLUMNS
+        return Group(head, "", table(columns, rows, self._out.width), "", line)
 
     def summary(self, search: Search, right: bool) -> bool:
         """Print what came of it; returns whether it was right."""

@@ -103,8 +103,17 @@ def bar(share: float | None, width: int = 10) -> Text:
     """`██████░░░░`, red when almost full; empty where the share is unknown."""
     if share is None:
         return Text(UNKNOWN.ljust(width), style="dim")
+    return _filled(share, width, "red" if share >= _FULL else "cyan")
+
+
+def progress_bar(share: float, width: int) -> Text:
+    """The same of what has an end: green when it is there, since unlike a full memory that is nothing to warn of."""
+    return _filled(share, width, "green" if share >= 1 else "cyan")
+
+
+def _filled(share: float, width: int, colour: str) -> Text:
     full = round(min(1.0, max(0.0, share)) * width)
-    return Text.assemble(("█" * full, "red" if share >= _FULL else "cyan"), ("░" * (width - full), "dim"))
+    return Text.assemble(("█" * full, colour), ("░" * (width - full), "dim"))
 
 
 def memory(row: Row, width: int = 10) -> Text:

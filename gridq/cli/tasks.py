@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gridq.cli import waits
 from gridq.cli.explain import durations
-from gridq.cli.look import UNKNOWN, Column, Row, console, emit_json, table
+from gridq.cli.look import UNKNOWN, Column, Row, console, emit_json, progress_bar, table
 from gridq.cli.options import seconds
 from gridq.cli.session import Session, pass_session
 from gridq.store.tasks import STATES
@@ -45,9 +45,7 @@ def progress_cell(progress: Row | None, width: int = 6) -> Text:
     share = progress["share"]
     if share is None:
         return Text(f"{progress['done']:g} done")
-    # Unlike a full memory, a full bar is nothing to warn of.
-    full = round(share * width)
-    shown = Text.assemble(("█" * full, "cyan"), ("░" * (width - full), "dim"))
+    shown = progress_bar(share, width)
     shown.append(f" {share:4.0%}" if width else f"{share:.0%}", style="default")
     if progress["eta"] is not None and share < 1:
         shown.append(f" {format_seconds(round(progress['eta']))} left", style="default")

@@ -267,6 +267,17 @@ def test_the_demo_finds_the_record_and_leaves_nothing(terminal: Terminal) -> Non
     assert terminal.left() == []
 
 
+def test_on_a_terminal_the_demo_ends_with_a_table_of_what_was_done(terminal: Terminal) -> None:
+    terminal.environment = {**terminal.environment, "FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"}
+    demo = terminal.start("demo", "--gpus", "sim:24GiB", "--limit", "100000")
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, output
+    assert "memory" in output and "searches" in output
+    last = output.rpartition("the longest Collatz chain below")[2]
+    assert "verdict" in last and "memory" not in last and "searches" not in last
+    assert "\x1b[32m" + "█" * 40 in last
+
+
 @pytest.mark.parametrize(
     ("number", "moment"), [(signal.SIGINT, "starting"), (signal.SIGTERM, "starting"), (signal.SIGTERM, "workers ready")]
 )

@@ -67,6 +67,12 @@ def test_progress_is_a_bar_a_share_and_the_time_that_is_left() -> None:
     assert "left" not in tasks.progress_cell(tasks.progress_row(half_done(done=100), 1010.0)).plain
 
 
+@pytest.mark.parametrize(("done", "colour"), [(95, "cyan"), (100, "green")])
+def test_a_bar_of_progress_is_green_at_its_end_and_never_red(done: float, colour: str) -> None:
+    cell = tasks.progress_cell(tasks.progress_row(half_done(done=done), 1010.0))
+    assert cell.spans[0].style == colour
+
+
 def gridq(*arguments: str) -> Result:
     """Run a command."""
     return CliRunner().invoke(main, arguments)
