@@ -64,6 +64,8 @@ def _demo(spec: str | None, limit: int, interrupts: Interrupts) -> bool:
     # PyTorch and CuPy search on real GPUs only, and workers where they do not fall back on it.
     with extra("examples", "numpy"):
         importlib.import_module("numpy")
+    if os.environ.get("GRIDQ_BROKER_URL"):
+        console().print("GRIDQ_BROKER_URL is not used: the demo has a broker of its own", style="yellow")
     with tempfile.TemporaryDirectory(prefix="gridq-demo-", ignore_cleanup_errors=True) as name:
         home = Path(name)
         example = find_example()

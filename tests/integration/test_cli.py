@@ -263,15 +263,19 @@ def test_the_demo_finds_the_record_and_leaves_nothing(terminal: Terminal) -> Non
     demo = terminal.start("demo", "--gpus", "sim:24GiB,80GiB", "--limit", "100000")
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 0, output
-    assert "77,031 with 350 steps" in output
+    assert "77,031 with 350 steps" in output and "GRIDQ_BROKER_URL" not in output
     assert terminal.left() == []
 
 
 def test_on_a_terminal_the_demo_ends_with_a_table_of_what_was_done(terminal: Terminal) -> None:
-    terminal.environment = {**terminal.environment, "FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100"}
+    terminal.environment = {
+        **terminal.environment,
+        **{"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "100", "GRIDQ_BROKER_URL": "redis://127.0.0.1:1/0"},
+    }
     demo = terminal.start("demo", "--gpus", "sim:24GiB", "--limit", "100000")
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 0, output
+    assert output.count("GRIDQ_BROKER_URL is not used: the demo has a broker of its own") == 1
     assert "memory" in output and "searches" in output
     last = output.rpartition("the longest Collatz chain below")[2]
     assert "verdict" in last and "memory" not in last and "searches" not in last
