@@ -245,7 +245,7 @@ class Claiming(Publishing, Listening):
         return result
 
     def close(self) -> None:
-        if self.holder is not None:
+        if self.holder is not None and not self.closed:  # Celery may close it twice.
             self._stop_looking()
         super().close()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery import bootsteps
-from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.asynpool import AsynPool, _get_job_writer
 
 from gridq.broker.holder import Holder
 
@@ -33,22 +33,51 @@ class Handover(bootsteps.StartStopStep):
 
 def flush(pool: AsynPool, holder: Holder) -> None:
     """Let the pool forget what no child has got; that goes back to its queue. Whatever a child has got stays."""
-    begun = [job for job in pool._cache.values() if job._write_to is not None and not job.accepted()]
-    for job in begun:
+    got = _got(pool)
+    for job, child in got.items():
+        writer = _get_job_writer(job)
+        if writer in pool._active_writers:
+            # Half of it is in the child's pipe, and Celery writes the rest only where the worker goes on.
+            pool._flush_writer(child, writer)
         job.discard = _stay
     try:
         pool.flush()
     finally:
-        for job in begun:
+        for job in got:
             del job.discard
-    for job in begun:
-        if job.accepted() or job._write_to._is_alive():
-            pool._busy_workers.add(job._write_to.inqW_fd)
-        else:
+    for job, child in got.items():
+        if child._is_alive():
+            pool._busy_workers.add(child.inqW_fd)
+        elif not job.accepted():
             job.discard()
-    kept = {job.correlation_id for job in pool._cache.values()}
+    _bury(pool)
+    _give_back(pool, holder)
+
+
+def _got(pool: AsynPool) -> dict[Any, Any]:
+    """The jobs that a child has got and not begun, and that child: a job itself may point at the one that came in its
+    place, which has the same pipe. Those in the buffer were in the pipe of a child that has died since."""
+    return {
+        job: job._write_to
+        for job in pool._cache.values()
+        if job._write_to is not None and not job.accepted() and job not in pool.outbound_buffer
+    }
+
+
+def _bury(pool: AsynPool) -> None:
+    """Of a child that has ended and is not cleared away yet Celery would follow a closed pipe, and end by that."""
+    for child in pool._pool:
+        if getattr(child, "_sentinel_poll", 0) is None:
+            del child._sentinel_poll
+
+
+def _give_back(pool: AsynPool, holder: Holder) -> None:
+    """What is held and neither runs nor is the pool's goes back. Claims tell which: a task's id may be there twice, or,
+    from another program, be none."""
+    requests = [getattr(job._accept_callback, "__self__", None) for job in pool._cache.values()]
+    kept = {request.delivery_info["claim"] for request in requests if request is not None}
     for claim, task in list(holder.held.items()):
-        if task.pid is None and task.task_id not in kept:
+        if task.pid is None and claim not in kept:
             holder.drop(claim)
 
 

@@ -50,7 +50,7 @@ class Stale:
 
     def among(self, living: set[int]) -> dict[int, str]:
         """Those of the living children that are to be replaced, and why."""
-        stale = self._marked | {pid: word for pid in self._told() if (word := self._word_of(pid))}
+        stale = self._marked | {pid: word.reason for pid in self._told() if (word := self._word_of(pid))}
         for pid in stale.keys() - living:
             # It went by itself; whose task it was is perhaps not known yet.
             if excuse := self._excuse_of(pid):
@@ -75,10 +75,8 @@ class Stale:
 
     def _excuse_of(self, pid: int) -> Excuse | None:
         marked = self._marked.pop(pid, None)
-        # With a word it has begun no task since; without, the one that it ran may be what upset the GPU.
-        if word := self._word_of(pid):
-            return Excuse(word)
-        return None if marked is None else Excuse(marked, "gpu_losses")
+        # Without a word the task that it ran may be what upset the GPU.
+        return self._word_of(pid) or (None if marked is None else Excuse(marked, "gpu_losses"))
 
     def _keep(self, pid: int, excuse: Excuse) -> None:
         self._ended[pid] = excuse
@@ -94,13 +92,14 @@ class Stale:
             return [int(word.name) for word in self._folder.iterdir() if word.name.isdecimal()]
         return []
 
-    def _word_of(self, pid: int) -> str | None:
+    def _word_of(self, pid: int) -> Excuse | None:
         if self._folder is None:
             return None
         try:
-            return (self._folder / str(pid)).read_text("utf-8") or None
+            counter, _, reason = (self._folder / str(pid)).read_text("utf-8").partition("\n")
         except OSError:
             return None
+        return Excuse(reason, counter)
 
     def _forget_word(self, pid: int) -> None:
         if self._folder is not None:
@@ -115,12 +114,13 @@ def follow(folder: Path) -> None:
     def begin(task: Any, **_: Any) -> None:
         # The parent has not come to end it in time. Nothing of the task has happened yet, so that it can run again; one
         # that was acknowledged cannot, and fails with what CUDA says.
-        if _is_ours(task) and _leave_word(folder) and task.acks_late:
+        if _is_ours(task) and _leave_word(folder, counter="") and task.acks_late:
             os._exit(os.EX_UNAVAILABLE)
 
     def end(task: Any, **_: Any) -> None:
         if _is_ours(task):
-            _leave_word(folder)
+            # Should the process die of it before the task's end is told, the task itself is what broke it.
+            _leave_word(folder, counter="gpu_losses")
 
     def _is_ours(task: Any) -> bool:
         # A pool without children has nobody to replace; a task without a claim runs as a part of another.
@@ -130,13 +130,13 @@ def follow(folder: Path) -> None:
     signals.task_postrun.connect(end, weak=False)
 
 
-def _leave_word(folder: Path) -> bool:
-    """Whether CUDA has stopped working here; then the file says with which error."""
+def _leave_word(folder: Path, counter: str) -> bool:
+    """Whether CUDA has stopped working here; then the file says with which error, and what a loss counts as."""
     error = fatal_error()
     if error is None:
         return False
     with contextlib.suppress(OSError):
         made = folder / f"{os.getpid()}.new"
-        made.write_text(f"CUDA stopped working in its process ({error}), and that was replaced", "utf-8")
+        made.write_text(f"{counter}\nCUDA stopped working in its process ({error}), and that was replaced", "utf-8")
         made.rename(folder / str(os.getpid()))
     return True

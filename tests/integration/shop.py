@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 import talk
-from celery import Celery
+from celery import Celery, signals
 from celery.exceptions import Ignore
 from celery.worker.control import control_command
 from ledger import VARIABLE, Ledger
@@ -115,6 +115,24 @@ def crash_cuda(library: str, code: int, *, caught: bool = False) -> int:
     return os.getpid()
 
 
+def crash_cuda_and_abort(self: Any, library: str, code: int) -> None:
+    """A kernel of it fails, and then its process is ended by what comes behind the task."""
+    with ledger().running(self):
+        ctypes.CDLL(library).fake_fail(code)
+    raise RuntimeError(f"CUDA error {code}")
+
+
+def abort_behind(task: Any, **_: Any) -> None:
+    """As a receiver of task_postrun would that frees the GPU's memory."""
+    if task.name == "shop.crash_cuda_and_abort":
+        os.abort()
+
+
+@signals.celeryd_after_setup.connect(weak=False)
+def _connect_behind_gridq(**_: Any) -> None:
+    signals.task_postrun.connect(abort_behind, weak=False)
+
+
 def confess(self: Any, words: str) -> None:
     """Says it to every kind of logger, from a thread too, and fails with it."""
     logging.getLogger("shop").info("told: %s", words, extra={"words": words, "password": "swordfish"})
@@ -155,6 +173,7 @@ def build(settings: Settings | None = None) -> Celery:
     app.task(name="shop.starve", gpu=True, **cpu)(starve)
     app.task(name="shop.crash_cuda", gpu=True, **cpu)(crash_cuda)
     app.task(name="shop.use_cupy", **gpu)(use_cupy)
+    app.task(name="shop.crash_cuda_and_abort", **gpu)(crash_cuda_and_abort)
     talk.register(app)
     if SCHEDULED in os.environ:
         options = {"vram": "20GiB"}

@@ -39,6 +39,12 @@ def test_tasks_that_wait_behind_it_run_in_another_process(grid: Fleet, library: 
     assert [len(grid.ledger.runs([task.id])) for task in behind] == [1] * 5
 
 
+def test_a_task_that_breaks_it_and_whose_process_dies_of_that_is_buried(grid: Fleet, library: str) -> None:
+    handle = grid.task("crash_cuda_and_abort").apply_async((library, ILLEGAL_ADDRESS), queue=WORKER)
+    assert "CUDA stopped working" in grid.await_state(handle.id, "dead").reason
+    assert len(grid.ledger.runs([handle.id])) == 3
+
+
 def test_its_process_is_replaced_though_nothing_waits(grid: Fleet, library: str) -> None:
     before = process(grid)
     grid.task("crash_cuda").apply_async((library, ILLEGAL_ADDRESS), queue=WORKER)

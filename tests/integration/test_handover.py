@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,10 +33,22 @@ def fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
 
 
 @contextmanager
-def paused_child(fleet: Fleet) -> Iterator[None]:
+def paused_child(fleet: Fleet) -> Iterator[int]:
     """The process that runs the worker's tasks stands still meanwhile."""
     pid = fleet.task("work").apply_async(queue=WORKER).get(timeout=DEADLINE)["pid"]
     fleet.await_idle()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def paused_worker(fleet: Fleet) -> Iterator[None]:
+    """The worker's main process stands still meanwhile, and learns of all that happens at once."""
+    pid = fleet.living()[WORKER].pid
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -99,3 +113,65 @@ def test_what_waits_for_its_rate_limit_goes_back_when_the_connection_breaks(flee
     eventually(lambda: held_tasks(fleet.store, WORKER) == [second.id], "its worker has the second")
     drop_connections(fleet)
     assert ran_once(fleet, second)
+
+
+def test_when_the_connection_breaks_and_its_process_dies(fleet: Fleet) -> None:
+    with paused_child(fleet) as child:
+        handle = fleet.task("work").apply_async(queue=WORKER)
+        await_taken(fleet, handle.id)
+        with paused_worker(fleet):
+            os.kill(child, signal.SIGKILL)
+            drop_connections(fleet)
+    assert ran_once(fleet, handle)
+
+
+def test_when_the_connection_breaks_and_its_process_dies_that_has_just_begun_it(
+    fleet: Fleet, signal_file: Path
+) -> None:
+    with paused_child(fleet) as child:
+        handle = fleet.task("wait_for").apply_async((str(signal_file),), queue=WORKER)
+        await_taken(fleet, handle.id)
+        with paused_worker(fleet):
+            drop_connections(fleet)
+            os.kill(child, signal.SIGCONT)
+            eventually(lambda: fleet.ledger.runs([handle.id]), "it has begun")
+            os.kill(child, signal.SIGKILL)
+    eventually(lambda: len(fleet.ledger.runs([handle.id])) == 2, "it runs again")
+    signal_file.touch()
+    assert handle.get(timeout=DEADLINE)["worker"] == WORKER
+    assert ran_once(fleet, fleet.task("work").apply_async(queue=WORKER))
+
+
+def test_when_half_of_it_is_written_and_its_worker_stops(fleet: Fleet) -> None:
+    with paused_child(fleet):
+        handle = fleet.task("work").apply_async(queue=WORKER, headers={"ballast": "x" * 1_000_000})
+        await_taken(fleet, handle.id)
+        node = fleet.node(WORKER)
+        node.container.may_end = True
+        node.kill("SIGTERM")
+        eventually(lambda: "Warm shutdown" in node.logs(), "it stops")
+    assert ran_once(fleet, handle)
+    assert node.container.wait() == 0, node.logs()
+
+
+def test_when_the_connection_breaks_and_its_message_names_no_task_but_in_its_headers(fleet: Fleet) -> None:
+    headers = {"lang": "js", "task": "shop.work", "id": "foreign", "root_id": "foreign", "gridq": {"gpu": True}}
+    message = {
+        "body": "W1tdLCB7fSwge31d",
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {
+            "delivery_info": {"exchange": "", "routing_key": WORKER},
+            "delivery_tag": "x1",
+            "body_encoding": "base64",
+        },
+    }
+    with paused_child(fleet):
+        fleet.store.command("LPUSH", WORKER, json.dumps(message))
+        await_taken(fleet, "foreign")
+        drop_connections(fleet)
+        await_connected(fleet)
+    eventually(lambda: fleet.ledger.runs(["foreign"]), "it runs")
+    assert ran_once(fleet, fleet.task("work").apply_async(queue=WORKER))
+    assert len(fleet.ledger.runs(["foreign"])) == 1
