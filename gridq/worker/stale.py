@@ -66,7 +66,7 @@ class Stale:
         kill_group(pid)
 
     def excuse(self, pid: int | None) -> Excuse | None:
-        """Why a child that has died was to be replaced: then its task is not to blame. None if it was not."""
+        """Why a child that has died was to be replaced, and what its task is charged with then. None if it was not."""
         if pid is None:
             return None
         excuse = self._ended.pop(pid, None) or self._excuse_of(pid)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,16 @@ class Fleet:
         """The same command so many times at once. Which GPU each of them took, and its name, it says itself."""
         for _ in range(count):
             self.start_worker("gpu?", "gpu", *options, wait=False)
+
+    @contextmanager
+    def at_work(self, count: int, *options: str) -> Iterator[Fleet]:
+        """So many idle GPU workers; at the end all that was started in the fleet is stopped, on failure too."""
+        try:
+            self.start_gpu_workers(count, *options)
+            self.await_idle()
+            yield self
+        finally:
+            self.stop()
 
     def await_node(self, node: WorkerNode) -> bool:
         """Wait until this worker is ready, under whatever name it has then."""

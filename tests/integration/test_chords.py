@@ -23,12 +23,8 @@ WORKER = f"gpu0@{NODE}"
 @pytest.fixture(scope="module")
 def _single(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     fleet = new_fleet("sim:1x24GiB", cpu_weight="0")
-    try:
-        fleet.start_gpu_workers(1)
-        fleet.await_idle()
+    with fleet.at_work(1):
         yield fleet
-    finally:
-        fleet.stop()
 
 
 def restart(fleet: Fleet) -> None:

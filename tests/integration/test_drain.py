@@ -22,12 +22,8 @@ GRACE = 1.5
 def _pair(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     fleet = new_fleet("sim:2x24GiB", lease="3s", cpu_weight="0", grace=f"{GRACE:g}s")
     family.add_to(fleet.app)
-    try:
-        fleet.start_gpu_workers(2, *family.OPTIONS)
-        fleet.await_idle()
+    with fleet.at_work(2, *family.OPTIONS):
         yield fleet
-    finally:
-        fleet.stop()
 
 
 @pytest.fixture

@@ -80,12 +80,8 @@ class Scraped:
 def fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     """Two GPU workers whose leases are short."""
     made = new_fleet("sim:2x24GiB", lease="3s")
-    try:
-        made.start_gpu_workers(2)
-        made.await_idle()
+    with made.at_work(2):
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,8 @@ def fleet(server: LocalServer, tmp_path: Path) -> Iterator[Fleet]:
     """One worker, which finds out after 4 s that Redis does not answer, and has a lease for twice as long."""
     database = Database.of(server.url.rpartition("/")[0], deque([0]))
     fleet = Fleet(database, tmp_path, "sim:1x24GiB", lease="8s", heartbeat="1.6s", cpu_weight="0")
-    try:
-        fleet.start_gpu_workers(1)
-        fleet.await_idle()
+    with fleet.at_work(1):
         yield fleet
-    finally:
-        fleet.stop()
 
 
 def test_the_end_of_a_task_is_told_when_redis_answers_again(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 from fleet import DEADLINE, NODE, Fleet, eventually
+from producers import by_hand
 from test_worker_ends import drop_connections
 
 from gridq.store.claims import held_tasks
@@ -24,12 +25,8 @@ WORKER = f"gpu0@{NODE}"
 def fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     """One idle worker of one slot."""
     fleet = new_fleet("sim:1x24GiB")
-    try:
-        fleet.start_gpu_workers(1)
-        fleet.await_idle()
+    with fleet.at_work(1):
         yield fleet
-    finally:
-        fleet.stop()
 
 
 @contextmanager
@@ -155,23 +152,14 @@ def test_when_half_of_it_is_written_and_its_worker_stops(fleet: Fleet) -> None:
 
 
 def test_when_the_connection_breaks_and_its_message_names_no_task_but_in_its_headers(fleet: Fleet) -> None:
-    headers = {"lang": "js", "task": "shop.work", "id": "foreign", "root_id": "foreign", "gridq": {"gpu": True}}
-    message = {
-        "body": "W1tdLCB7fSwge31d",
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": headers,
-        "properties": {
-            "delivery_info": {"exchange": "", "routing_key": WORKER},
-            "delivery_tag": "x1",
-            "body_encoding": "base64",
-        },
-    }
+    task_id, text = by_hand("shop.work", WORKER)
+    message = json.loads(text)
+    del message["properties"]["correlation_id"]
     with paused_child(fleet):
         fleet.store.command("LPUSH", WORKER, json.dumps(message))
-        await_taken(fleet, "foreign")
+        await_taken(fleet, task_id)
         drop_connections(fleet)
         await_connected(fleet)
-    eventually(lambda: fleet.ledger.runs(["foreign"]), "it runs")
+    eventually(lambda: fleet.ledger.runs([task_id]), "it runs")
     assert ran_once(fleet, fleet.task("work").apply_async(queue=WORKER))
-    assert len(fleet.ledger.runs(["foreign"])) == 1
+    assert len(fleet.ledger.runs([task_id])) == 1

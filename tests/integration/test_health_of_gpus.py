@@ -32,12 +32,8 @@ def _pair(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
         heartbeat="0.2s",
         recovery="0.3s",
     )
-    try:
-        fleet.start_gpu_workers(2)
-        fleet.await_idle()
+    with fleet.at_work(2):
         yield fleet
-    finally:
-        fleet.stop()
 
 
 @pytest.fixture

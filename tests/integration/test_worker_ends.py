@@ -18,12 +18,8 @@ NORMAL = "\x06\x163"
 @pytest.fixture(scope="module")
 def _pair(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     fleet = new_fleet("sim:2x24GiB", cpu_weight="0")
-    try:
-        fleet.start_gpu_workers(2)
-        fleet.await_idle()
+    with fleet.at_work(2):
         yield fleet
-    finally:
-        fleet.stop()
 
 
 @pytest.fixture
