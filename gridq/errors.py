@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+
+def suggestion(word: str, names: Iterable[str]) -> str | None:
+    """The hint that names the nearest of these names; None when none is near."""
+    near = difflib.get_close_matches(word, list(names), n=1)
+    return f"did you mean {near[0]!r}?" if near else None
+
 
 class GridqError(Exception):
     """Something gridq cannot do, said in one sentence.

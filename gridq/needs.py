@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
-from gridq.errors import NeedError
+from gridq.errors import NeedError, suggestion
 from gridq.units import MIB, format_bytes, parse_bytes
 
 #: The keywords of `@app.task(...)` and `apply_async(...)` that speak of needs.
@@ -153,9 +152,9 @@ def _is_slip(word: str, name: str) -> bool:
 def _known(words: Mapping[str, Any]) -> Mapping[str, Any]:
     for word in words:
         if word not in NEED_NAMES:
-            close = difflib.get_close_matches(word, NEED_NAMES, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else None
-            raise NeedError(f"expected a need ({', '.join(NEED_NAMES)}), got {word!r}", hint=hint)
+            raise NeedError(
+                f"expected a need ({', '.join(NEED_NAMES)}), got {word!r}", hint=suggestion(word, NEED_NAMES)
+            )
     return words
 
 

@@ -40,6 +40,7 @@ class Held:
         suffix: that suffix.
         raw: the message.
         since: when it came, seconds of a clock that all processes of the machine share.
+        pooled: whether the worker's pool was given it, and not only the worker's main loop.
         pid: of the process that runs it; None before it has begun.
     """
 
@@ -49,6 +50,7 @@ class Held:
     suffix: str = ""
     raw: str = ""
     since: float = field(default_factory=_clock)
+    pooled: bool = False
     pid: int | None = None
 
 
@@ -179,6 +181,11 @@ class Holder:
     def note(self, claim: str, outcome: Outcome) -> None:
         """Say how a task ended, before its claim is acked."""
         self._outcomes[claim] = outcome
+
+    def gave(self, claim: str) -> None:
+        """The pool was given the task."""
+        if claim in self.held:
+            self.held[claim] = replace(self.held[claim], pooled=True)
 
     def began(self, claim: str, pid: int) -> None:
         """That process runs the task now."""

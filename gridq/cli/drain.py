@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 from gridq.cli.look import Row, console, count, emit_json
 from gridq.cli.options import seconds
 from gridq.cli.session import Session, pass_session
-from gridq.errors import GridqError
+from gridq.errors import GridqError, suggestion
 from gridq.units import format_seconds
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def check_names(names: Iterable[str], living: Sequence[WorkerStatus]) -> None:
     known = sorted({worker.name for worker in living} | {worker.node for worker in living})
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'no workers'}"
+            hint = suggestion(name, known) or f"there are {', '.join(known) or 'no workers'}"
             raise GridqError(
                 f"expected a living worker or its node, got {name!r}", hint=f"{hint} (--unseen takes one that is away)"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import IO, Any, NoReturn
 
 import click
 
-from gridq.errors import BrokerError, GridqError
+from gridq.errors import BrokerError, GridqError, suggestion
 
 #: Command → module in this package, and what `gridq --help` says of it: importing them all would make it slow.
 COMMANDS = {
@@ -129,6 +128,5 @@ def _usage_told() -> Iterator[None]:
 
 
 def _unknown(name: str) -> NoReturn:
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else "see gridq --help"
+    hint = suggestion(name, COMMANDS) or "see gridq --help"
     raise WrongCommandFailure(GridqError(f"expected a command ({', '.join(COMMANDS)}), got {name!r}", hint=hint))

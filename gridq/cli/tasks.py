@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from gridq.cli.explain import durations
 from gridq.cli.look import UNKNOWN, Column, Row, console, emit_json, progress_bar, table
 from gridq.cli.options import seconds
 from gridq.cli.session import Session, pass_session
+from gridq.errors import suggestion
 from gridq.store.tasks import STATES
 from gridq.units import format_seconds
 
@@ -71,9 +71,8 @@ def _states(context: click.Context, option: click.Parameter, words: tuple[str, .
     wanted = [state for word in words for state in word.split(",")]
     for state in wanted:
         if state not in STATES:
-            near = difflib.get_close_matches(state, STATES, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.BadParameter(f"expected {', '.join(STATES)}, got {state!r}{meant}")
+            meant = suggestion(state, STATES) or "see gridq tasks --help"
+            raise click.BadParameter(f"expected {', '.join(STATES)}, got {state!r}; {meant}")
     return tuple(dict.fromkeys(wanted))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import click
 
 from gridq.cli.look import console, emit_json
 from gridq.cli.session import Session, pass_session
-from gridq.errors import GridqError
+from gridq.errors import GridqError, suggestion
 
 if TYPE_CHECKING:
     from gridq.store.client import Client
@@ -45,6 +44,5 @@ def undrain(client: Client, name: str) -> None:
     node = next((one.node for one in workers.living(client) if one.name == name and one.node in told), None)
     if node:
         raise GridqError(f"{name} is drained because all of {node} is", hint=f"gridq undrain {node}")
-    near = difflib.get_close_matches(name, told, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"drained now: {', '.join(told) or 'nothing'}"
+    hint = suggestion(name, told) or f"drained now: {', '.join(told) or 'nothing'}"
     raise GridqError(f"expected a drained worker or node, got {name!r}", hint=hint)

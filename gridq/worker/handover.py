@@ -1,8 +1,8 @@
-"""What the pool keeps when a worker stops or its connection breaks: tasks that a child has got but not begun.
+"""What the pool keeps when a worker stops or its connection breaks, and what goes back to its queue.
 
 Celery discards all that no child has accepted yet, since its broker would deliver it again. Here a claim outlives the
 connection, and a child that has read the message runs it all the same: what it came to would reach nobody, and the task
-would run twice, or be held for ever.
+would run twice, or be held for ever. So would one that the pool was never given.
 """
 
 from __future__ import annotations
@@ -24,8 +24,12 @@ class Handover(bootsteps.StartStopStep):
         """Celery's hook."""
         holder = getattr(worker.app.amqp, "holder", None)
         children = getattr(worker.pool, "_pool", None)
-        if holder is not None and isinstance(children, AsynPool):
+        if holder is None:
+            return
+        if isinstance(children, AsynPool):
             worker.pool.flush = lambda: flush(children, holder)
+        else:
+            worker.pool.flush = lambda: give_back(holder)
 
     def stop(self, worker: Any) -> None:
         """Celery's hook: the pool is flushed after this."""
@@ -52,6 +56,14 @@ def flush(pool: AsynPool, holder: Holder) -> None:
             job.discard()
     _bury(pool)
     _give_back(pool, holder)
+
+
+def give_back(holder: Holder) -> None:
+    """A pool without children runs all that it was given; what it was not given goes back to its queue: tasks that
+    waited for their rate limit, which Celery forgets."""
+    for claim, task in list(holder.held.items()):
+        if not task.pooled:
+            holder.drop(claim)
 
 
 def _got(pool: AsynPool) -> dict[Any, Any]:

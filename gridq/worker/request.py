@@ -38,6 +38,8 @@ class Request(StockRequest):
         if begins := cls.__dict__.get("execute_using_pool"):
 
             def execute_using_pool(self: Any, pool: Any, **kwargs: Any) -> Any:
+                if (holder := self._holder) is not None:
+                    holder.gave(self._message.delivery_tag)
                 try:
                     return begins(self, pool, **kwargs)
                 except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:

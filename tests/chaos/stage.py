@@ -157,7 +157,8 @@ class Stage:
             wrap: command that runs it elsewhere, `ip netns exec …`.
         """
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GRIDQ_", "CELERY_"))}
-        environment = clean | self.side.environment(self.setting, node)
+        # A killed process leaves its temporary folder behind.
+        environment = clean | {"TMPDIR": str(self.folder)} | self.side.environment(self.setting, node)
         log = self.folder / f"{node}-{number}-{len(self.workers)}.log"
         process = Process([*wrap, *CELERY, *self.side.worker(number, node), *QUIET], log, environment)
         self._ending.callback(process.stop)

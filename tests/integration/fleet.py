@@ -77,7 +77,9 @@ class Fleet:
         """The environment of every process of the fleet."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GRIDQ_", "CELERY_"))}
         path = os.pathsep.join([str(HERE), str(REPOSITORY)])
-        return clean | self.variables | {"PYTHONPATH": path, VARIABLE: str(self.ledger.path)}
+        # A killed process leaves its temporary folder behind.
+        own = {"PYTHONPATH": path, "TMPDIR": str(self.folder), VARIABLE: str(self.ledger.path)}
+        return clean | self.variables | own
 
     def run(self, label: str, *arguments: str, **environment: str) -> Process:
         """Start another process of the fleet: `python …`."""

@@ -112,6 +112,15 @@ def test_what_waits_for_its_rate_limit_goes_back_when_the_connection_breaks(flee
     assert ran_once(fleet, second)
 
 
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_what_waits_for_its_rate_limit_goes_back_in_a_pool_without_children(
+    new_fleet: Callable[..., Fleet], pool: str
+) -> None:
+    fleet = new_fleet("sim:1x24GiB")
+    with fleet.at_work(1, "-P", pool):
+        test_what_waits_for_its_rate_limit_goes_back_when_the_connection_breaks(fleet)
+
+
 def test_when_the_connection_breaks_and_its_process_dies(fleet: Fleet) -> None:
     with paused_child(fleet) as child:
         handle = fleet.task("work").apply_async(queue=WORKER)
