@@ -26,8 +26,8 @@ from gridq.errors import NeedError, UnmetNeedError, UnmetNeedWarning
     ids=str,
 )
 def test_a_wrong_need_fails_in_the_caller_and_leaves_nothing(grid: Fleet, words: dict[str, object]) -> None:
-    grid.task("add").delay(1, 2).get(timeout=DEADLINE)
-    of_idle_workers = ("gridq:consumer:", "gridq:wake:", "gridq:ready:")
+    of_idle_workers = ("gridq:consumer:", "gridq:wake:", "gridq:ready:", "gridq:sample")
+    grid.await_state(grid.task("add").delay(1, 2).id, "done")
     before = grid.database.names()
     with pytest.raises(NeedError):
         grid.task("work").apply_async(**words)
