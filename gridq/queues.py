@@ -120,6 +120,12 @@ def size_of(queue: str) -> str:
     return "own" if "@" in queue else "other"
 
 
+def gpu_count(queue: str) -> int | None:
+    """How many GPUs each task there asks for; None where the name tells nothing of GPUs."""
+    match = _GPU_QUEUE.fullmatch(queue)
+    return int(match["gpus"] or 1) if match else None
+
+
 def vram_floor(queue: str) -> int:
     """Bytes that every task in the queue exceeds; 0 where the queue has no class."""
     match = _GPU_QUEUE.fullmatch(queue)
@@ -136,7 +142,7 @@ def vram_ceiling(queue: str) -> int:
 def admits(queue: str, seat: Seat) -> bool:
     """Whether a worker with this seat may look into the queue; a single task there can still be too large for it."""
     match = _GPU_QUEUE.fullmatch(queue)
-    if match is None or int(match["gpus"] or 1) != seat.gpus:
+    if match is None or gpu_count(queue) != seat.gpus:
         return False
     if match["node"] and match["node"] != seat.node:
         return False

@@ -75,8 +75,11 @@ def connect_signals(app: Any, settings: Settings, base: type) -> None:
         if instance.app is app:
             _check_tasks(instance, settings, base)
             _check_cuda(instance, settings)
-            for queue in instance.gridq.place.queues:
-                app.amqp.queues.select_add(queue_named(queue))
+            place, queues = instance.gridq.place, app.amqp.queues
+            # `-Q gpu` names the queue of tasks for one GPU, whatever the worker holds.
+            queues.deselect([queue for queue in queues.consume_from if place.declines(queue)])
+            for queue in place.queues:
+                queues.select_add(queue_named(queue))
 
     def before_tasks(**_: Any) -> None:
         # A group of its own for each child, so that it can be ended together with all that it starts. Pools without

@@ -17,7 +17,7 @@ from gridq.errors import NameTakenError
 from gridq.gpu.device import Device
 from gridq.gpu.listing import list_devices
 from gridq.gpu.lock import GpuLock, take
-from gridq.queues import CPU, GPU, Seat, class_queues
+from gridq.queues import CPU, GPU, Seat, class_queues, gpu_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,10 @@ class Place:
         if not self.devices:
             return None
         return Seat.of([(device.memory_total, device.model) for device in self.devices], self.node)
+
+    def declines(self, queue: str) -> bool:
+        """Whether tasks wait there that ask for more or fewer GPUs than the place has."""
+        return self.seat is not None and gpu_count(queue) not in (None, self.seat.gpus)
 
     @property
     def queues(self) -> list[str]:

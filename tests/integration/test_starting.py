@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fleet import Fleet
 
+from gridq.errors import UnmetNeedWarning
 from gridq.gpu import open_probe
 
 UNAVAILABLE = 69
@@ -69,11 +70,18 @@ def test_each_worker_pins_its_children_to_its_gpu_and_consumes_what_fits(grid: F
 
 
 def test_a_worker_that_asks_for_two_gpus_runs_tasks_that_need_two(new_fleet: Callable[..., Fleet]) -> None:
-    fleet = new_fleet("sim:2x24GiB")
+    fleet = new_fleet("sim:3x24GiB")
     try:
         fleet.start_worker("gpu0-1@node1", "gpu", "--gpus", "2", "-P", "solo")
         where = fleet.task("work").apply_async(gpus=2, vram="20GiB").get(timeout=30)
-        assert where["gpu"] == ",".join(device.uuid for device in fleet.devices)
+        assert where["gpu"] == ",".join(device.uuid for device in fleet.devices[:2])
         assert where["worker"] == "gpu0-1@node1"
+        assert "gpu" not in fleet.living()["gpu0-1@node1"].queues
+        with pytest.warns(UnmetNeedWarning, match="asks for gpu"):
+            single = fleet.task("work").apply_async(gpu=True)
+        fleet.task("work").apply_async(gpus=2).get(timeout=30)
+        assert fleet.record(single.id).state == "waiting"
+        fleet.start_worker("gpu2@node1", "gpu")
+        assert single.get(timeout=30)["worker"] == "gpu2@node1"
     finally:
         fleet.stop()
