@@ -121,7 +121,8 @@ class Holder:
         self._process = secrets.token_hex(8) + "-"
         self._serial = itertools.count(1)
         self._outcomes: dict[str, Outcome] = {}
-        self._dropped: set[str] = set()
+        #: What is to go back, and what it was; None where that was not read yet.
+        self._dropped: dict[str, Held | None] = {}
         self._channel: Consuming | None = None
 
     def attach(self, channel: Consuming) -> None:
@@ -131,8 +132,10 @@ class Holder:
         """
         self._channel = channel
         self.acks.start_again()
+        self._send_acks(channel.store)
+        # Before it goes back: a server that lost its memory knows nothing of it.
+        self._reassert(channel.store, self.held | {id: task for id, task in self._dropped.items() if task})
         self.settle(channel.store)
-        self.reassert(channel.store)
         assert channel.identity is not None
         back = claims.take_back(channel.store, channel.identity, self._process, [*self.held, *self.acks.claims])
         if back:
@@ -144,7 +147,8 @@ class Holder:
         dropped = list(self._dropped)
         if dropped:
             claims.release(client, self.worker, dropped)
-            self._dropped.difference_update(dropped)
+            for claim in dropped:
+                self._dropped.pop(claim, None)
 
     def tell_all(self, client: Client) -> bool:
         """This process is going to end: tell Redis all that it may not have heard; returns whether it has now."""
@@ -154,9 +158,12 @@ class Holder:
 
     def reassert(self, client: Client) -> None:
         """Say again what this worker holds, to a server that may have forgotten it."""
+        # What is dropped is not said here: another thread may be giving it back just now.
+        self._reassert(client, dict(self.held))
+
+    def _reassert(self, client: Client, held: Mapping[str, Held]) -> None:
         # It may have forgotten these too, and learnt as many others since: their number alone would not tell.
         self.constrained = set()
-        held = dict(self.held)
         said = [(id, task.queue, task.suffix, task.task_id, task.raw) for id, task in held.items()]
         gone = leases.reassert(client, self.worker, self.token(), said)
         for claim in gone:
@@ -227,8 +234,7 @@ class Holder:
 
     def drop(self, claim: str) -> None:
         """Forget a task that no longer runs here; at the next chance it goes back to its queue, no loss counted."""
-        self._forget(claim)
-        self._dropped.add(claim)
+        self._dropped[claim] = self._forget(claim)
 
     def excuse(self, claim: str, reason: str, *, counter: str = "") -> None:
         """The process of this task is going to be ended by us, for this reason, which is not the task's doing.
@@ -242,11 +248,10 @@ class Holder:
     def lose(self, claim: str, reason: str) -> None:
         """A task's process died: it goes back to its queue, or to the dead letters if that happened too often."""
         reason, charge = self.excused.get(claim, (reason, Charge("losses", self._keeping.limit)))
-        task = self.held.get(claim)
-        self._forget(claim)
+        task = self._forget(claim)
         self.ended(claim)
         if self._channel is None:
-            self._dropped.add(claim)
+            self._dropped[claim] = task
             return
         try:
             state = leases.lose(self._channel.store, self.worker, claim, reason, charge)
@@ -254,25 +259,26 @@ class Holder:
             logger.warning("claim %s: %s; the task is %s now", claim, reason, state, extra=known)
         except (ServerError, OSError) as error:
             logger.warning("claim %s goes back to its queue once Redis answers: %s", claim, error)
-            self._dropped.add(claim)
+            self._dropped[claim] = task
 
     def bury(self, claim: str, reason: str) -> None:
         """No worker can run this message: to the dead letters with it. While Redis is away it goes back, to be found
         wanting again."""
-        self._forget(claim)
+        task = self._forget(claim)
         try:
             assert self._channel is not None
             dead.bury(self._channel.store, self.worker, claim, reason)
         except (ServerError, OSError) as error:
             logger.warning("claim %s goes back to its queue once Redis answers: %s", claim, error)
-            self._dropped.add(claim)
+            self._dropped[claim] = task
 
-    def _forget(self, claim: str) -> None:
+    def _forget(self, claim: str) -> Held | None:
         held = self.held.pop(claim, None)
         if held is not None and claim not in self.early:
             self.recent.append((held, _clock()))
         self._outcomes.pop(claim, None)
         self.excused.pop(claim, None)
+        return held
 
     def _send_acks(self, client: Client) -> None:
         channel, wake = self._channel, ""

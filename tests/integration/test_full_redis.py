@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from lane import Lane
+from lane import TERMS, Lane
 
 from gridq.broker.server import LocalServer
 from gridq.store import claims, leases
@@ -49,9 +49,15 @@ def test_tasks_are_claimed_ended_and_given_back_all_the_same(lane: Lane) -> None
     assert worker.look() is None
 
 
+def test_a_worker_says_again_what_it_holds_all_the_same(lane: Lane) -> None:
+    fill(lane)
+    raw = '{"properties": {"correlation_id": "t1"}}'
+    assert leases.reassert(lane.client, "gpu0@node1", "a", [("c1", "gpu", "", "t1", raw)]) == []
+    assert lane.claims("gpu0@node1") == 1
+
+
 def test_leases_are_registered_renewed_and_reaped_all_the_same(lane: Lane) -> None:
     fill(lane)
     worker = lane.consumer("gpu0@node1")
-    terms = leases.Terms(lease=3600, limit=3, suffixes=("",))
-    assert leases.reap(lane.client, terms) == []
+    assert leases.reap(lane.client, TERMS) == []
     assert worker.look() is None

@@ -121,6 +121,16 @@ def test_what_waits_for_its_rate_limit_goes_back_in_a_pool_without_children(
         test_what_waits_for_its_rate_limit_goes_back_when_the_connection_breaks(fleet)
 
 
+def test_what_goes_back_goes_back_to_a_server_that_has_lost_its_memory_too(fleet: Fleet) -> None:
+    first, second = (fleet.task("work_seldom").apply_async(queue=WORKER) for _ in range(2))
+    assert first.get(timeout=DEADLINE)
+    eventually(lambda: held_tasks(fleet.store, WORKER) == [second.id], "its worker has the second")
+    with paused_worker(fleet):
+        fleet.store.redis.flushdb()
+        drop_connections(fleet)
+    assert ran_once(fleet, second)
+
+
 def test_when_the_connection_breaks_and_its_process_dies(fleet: Fleet) -> None:
     with paused_child(fleet) as child:
         handle = fleet.task("work").apply_async(queue=WORKER)

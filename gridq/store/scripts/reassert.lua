@@ -3,6 +3,7 @@
 -- Returns the claims that are no longer this worker's.
 -- Stands behind records.lua.
 local REASSERTED_MS = 60000
+even_if_full()
 local worker, gone, now = ARGV[2], {}, now_ms()
 local holder = redis.call('HGET', G .. 'holders', worker)
 -- Without its memory the server knows no holder; with another one, nothing is this worker's any more.
