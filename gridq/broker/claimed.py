@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,12 @@ class Claimed:
         """The message in claim.lua's answer."""
         queue, raw, _, requeues, suffix, attempt = reply
         return cls(bytes_to_str(queue), bytes_to_str(suffix), bytes_to_str(raw), int(requeues), int(attempt))
+
+    def read(self) -> tuple[dict[str, Any], str | None]:
+        """What kombu wrote, or why it is no message of kombu's."""
+        try:
+            payload = loads(self.raw)
+            payload["properties"].get("delivery_info")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return {}, f"it is not a kombu message: {type(error).__name__}: {error}"
+        return payload, None

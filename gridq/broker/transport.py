@@ -16,7 +16,6 @@ from typing import Any
 
 from kombu.log import get_logger
 from kombu.transport import redis as stock
-from kombu.utils.json import loads
 
 from gridq.broker.claimed import Claimed
 from gridq.broker.holder import Held, Holder
@@ -187,10 +186,16 @@ class Claiming(Publishing, Listening):
             holder.release(claim)
             return
         try:
-            payload, objection = _read(claimed.raw)
+            payload, objection = claimed.read()
             objection = objection or holder.objection(payload)
             if not objection:
                 self._prepare(payload, claimed)
+        except (ServerError, OSError) as error:
+            # The message is sound; Redis would not let it wait.
+            logger.warning("a message of queue %s goes back there, since Redis failed: %s", claimed.queue, error)
+            holder.release(claim)
+            self._nap = 1.0
+            return
         except Exception as error:  # noqa: BLE001 (whatever a foreign message can do to us, it must not do to every worker)
             objection = f"it cannot be read: {type(error).__name__}: {error}"
         if not objection and claim in holder.held:
@@ -264,16 +269,6 @@ class Claiming(Publishing, Listening):
             logger.debug("could not say goodbye to Redis, which finds out by itself: %s", error)
         finally:
             self._in_poll = self._asked = None
-
-
-def _read(raw: str) -> tuple[dict[str, Any], str | None]:
-    """A message as kombu wrote it, or why it is none."""
-    try:
-        payload = loads(raw)
-        payload["properties"].get("delivery_info")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        return {}, f"it is not a kombu message: {type(error).__name__}: {error}"
-    return payload, None
 
 
 class Channel(Claiming, stock.Channel):
