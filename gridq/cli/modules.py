@@ -32,14 +32,31 @@ def require_modules(app: Any, settings: Settings) -> None:
 
 
 def _exists(name: str) -> bool:
-    if name in sys.modules:
+    if name in sys.modules or _lies_there(name):
         return True
     try:
+        # A package may find its modules in a way of its own; asking it imports it.
         return find_spec(name) is not None
     except ModuleNotFoundError as error:
         return not f"{name}.".startswith(f"{error.name}.")
-    except Exception:  # noqa: BLE001 (packages raise whatever they like when they are imported; the workers tell it)
+    except (Exception, SystemExit):  # noqa: BLE001 (packages raise whatever they like when they are imported; the workers tell it)
         return True
+
+
+def _lies_there(name: str) -> bool:
+    """Whether Python's finders see it, with nothing imported: what packages do then is for the workers."""
+    parts = name.split(".")
+    folders: Any = None
+    for number in range(1, len(parts) + 1):
+        try:
+            found = (finder.find_spec(".".join(parts[:number]), folders) for finder in sys.meta_path)
+            spec = next(filter(None, found), None)
+        except Exception:  # noqa: BLE001 (finders are anybody's, and some want the package to be imported)
+            return False
+        if spec is None or (number < len(parts) and spec.submodule_search_locations is None):
+            return False
+        folders = spec.submodule_search_locations
+    return True
 
 
 def _near(name: str) -> str | None:
