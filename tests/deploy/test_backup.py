@@ -60,10 +60,12 @@ def test_tasks_that_waited_are_there_after_all_was_lost(fleet: Fleet) -> None:
     broken = fleet.folder / "broken.rdb"
     broken.write_bytes(file.read_bytes()[:-200])
     overwrite = ("-e", "gridq_restore_overwrite=true")
-    assert fleet.play("restore", "-e", f"gridq_backup={broken}", *overwrite).status != 0
+    damaged = fleet.play("restore", "-e", f"gridq_backup={broken}", *overwrite)
+    assert damaged.status != 0 and "expected a backup that is whole" in damaged.output
     refused = fleet.play("restore", "-e", f"gridq_backup={file}")
     assert refused.status != 0 and "gridq_restore_overwrite" in refused.output
     assert waiting(fleet) == 0
+    assert fleet.ssh(1, "ls /var/backups/gridq").split() == []
 
     restore = fleet.play("restore", "-e", f"gridq_backup={file}", *overwrite)
     assert restore.status == 0, restore.output[-3000:]
