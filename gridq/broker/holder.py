@@ -167,7 +167,8 @@ class Holder:
         said = [(id, task.queue, task.suffix, task.task_id, task.raw) for id, task in held.items()]
         gone = leases.reassert(client, self.worker, self.token(), said)
         for claim in gone:
-            logger.error("task %s is held by %s and by another worker", held[claim].task_id, self.worker)
+            if claim in self.held:  # What was to go back may well be another's by now.
+                logger.error("task %s is held by %s and by another worker", held[claim].task_id, self.worker)
 
     def offer(self, queues: Sequence[str], slots: int) -> Offer | None:
         """What the worker can take now; None while it takes no work."""

@@ -123,6 +123,21 @@ def test_what_runs_is_said_again_on_a_new_connection(holder: Holder, caplog: pyt
     assert "t1 is held by gpu0@node1 and by another worker" in caplog.text
 
 
+def test_what_goes_back_is_said_before_it_does_and_may_be_anothers(
+    holder: Holder, channel: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder.held["c1"] = Held("t1", 8, "gpu.8g", "", "{}")
+    holder.drop("c1")
+    fresh = Channel()
+    fresh.store.answers["reassert"] = [b"c1"]
+    holder.attach(fresh)
+    assert fresh.store.calls[:2] == [
+        ("reassert", "gpu0@node1", "", "c1", "gpu.8g", "", "t1", "{}"),
+        ("release", "gpu0@node1", "only", "c1"),
+    ]
+    assert "another worker" not in caplog.text
+
+
 def test_a_lost_process_counts_against_its_task_unless_it_is_excused(holder: Holder, channel: Channel) -> None:
     holder.held |= {"c1": Held("t1", 8), "c2": Held("t2", 8)}
     holder.excuse("c2", "its worker drains")
